@@ -1,0 +1,59 @@
+# One folder = one component = one target. Sources are found, never listed twice by hand.
+
+# Instruction-set files carry their set in the name; the rest of the program stays at the baseline.
+function(qn_set_isa_flags)
+  foreach(source ${ARGN})
+    if(source MATCHES "_avx2\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+    elseif(source MATCHES "_avx512\\.cc$")
+      # g++ 12 warns falsely inside avx512fintrin.h.
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+        "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx2;-mfma;-mf16c;-Wno-maybe-uninitialized;-Wno-uninitialized")
+    elseif(source MATCHES "_avx512vnni\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+        "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;-mavx512vbmi;-mavx2;-mfma;-mf16c;-Wno-maybe-uninitialized;-Wno-uninitialized")
+    elseif(source MATCHES "_avx512bf16\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+        "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mavx2;-mfma;-mf16c;-Wno-maybe-uninitialized;-Wno-uninitialized")
+    endif()
+  endforeach()
+endfunction()
+
+# qn_component(name [TORCH] [DEPS component...] [LIBS library...]): static library qn_<name> from the folder's *.cc.
+function(qn_component name)
+  cmake_parse_arguments(ARG "TORCH" "" "DEPS;LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  list(TRANSFORM ARG_DEPS PREPEND qn_)
+  if(NOT sources)
+    add_library(qn_${name} INTERFACE)
+    target_link_libraries(qn_${name} INTERFACE qn_flags ${ARG_DEPS})
+    return()
+  endif()
+  add_library(qn_${name} STATIC ${sources})
+  qn_set_isa_flags(${sources})
+  target_link_libraries(qn_${name} PUBLIC qn_flags ${ARG_DEPS} PRIVATE ${ARG_LIBS})
+  if(ARG_TORCH)
+    target_link_libraries(qn_${name} PUBLIC qn_torch)
+    target_precompile_headers(qn_${name} REUSE_FROM qn_torch_pch)
+  endif()
+endfunction()
+
+# qn_test(name [TORCH] [LABELS label...] LIBS library...): the executable test_<name> from tests/<name>/*_test.cc.
+function(qn_test name)
+  cmake_parse_arguments(ARG "TORCH" "" "LIBS;LABELS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${name} ${sources})
+  target_link_libraries(test_${name} PRIVATE ${ARG_LIBS} GTest::gtest_main GTest::gmock)
+  target_compile_definitions(test_${name} PRIVATE
+    QN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" QN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  if(ARG_TORCH)
+    target_link_libraries(test_${name} PRIVATE qn_torch)
+    target_precompile_headers(test_${name} REUSE_FROM qn_torch_pch)
+  endif()
+  include(GoogleTest)
+  gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    TEST_PREFIX "${name}." PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+endfunction()

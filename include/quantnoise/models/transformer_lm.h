@@ -1,0 +1,65 @@
+#pragma once
+// fairseq's transformer_lm on weight slots: option names, module names and initialisation as facts 6.4.
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "quantnoise/nn/attention.h"
+#include "quantnoise/nn/linear.h"
+
+namespace quantnoise::models {
+
+struct TransformerLmOptions {
+  int64_t vocab_size = 0;
+  int64_t padding_idx = 1;
+  int64_t decoder_embed_dim = 512;
+  int64_t decoder_input_dim = 512;
+  int64_t decoder_output_dim = 512;
+  int64_t decoder_ffn_embed_dim = 2048;
+  int64_t decoder_layers = 6;
+  int64_t decoder_attention_heads = 8;
+  bool decoder_normalize_before = false;
+  bool no_decoder_final_norm = false;
+  bool decoder_learned_pos = false;
+  bool no_token_positional_embeddings = false;
+  bool no_scale_embedding = false;
+  bool share_decoder_input_output_embed = false;
+  std::string activation_fn = "relu";
+  double dropout = 0.1;
+  double attention_dropout = 0.0;
+  double activation_dropout = 0.0;  ///< fairseq's --relu-dropout counts when this is 0
+  double decoder_layerdrop = 0.0;
+  int64_t max_target_positions = 1024;
+};
+
+/// One JSON object with the option names of fairseq (dashes as underscores); the inverse checks names and types.
+std::string to_json(const TransformerLmOptions& options);
+TransformerLmOptions transformer_lm_options_from_json(const std::string& json);
+
+/// Keys and values of all layers for generation.
+using DecoderCache = std::vector<nn::AttentionCache>;
+
+/// What the trainer, evaluation and generation see of a language model.
+class LanguageModel : public torch::nn::Module {
+ public:
+  /// tokens: int64 (batch, T), right-padded with padding_idx → features (batch, T, output_dim) before the output projection.
+  /// With a cache: tokens holds the new positions only; `cache` (one entry a layer) grows.
+  virtual at::Tensor features(const at::Tensor& tokens, DecoderCache* cache = nullptr) = 0;
+  /// Logits (…, vocab_size) of features (…, output_dim), in the compute type.
+  virtual at::Tensor output(const at::Tensor& features) = 0;
+  /// Summed negative log-likelihood (natural log, fp32 scalar, differentiable) of targets (batch, T); padding ignored.
+  /// The default computes logits in chunks of rows and never keeps all of them in fp32.
+  virtual at::Tensor nll_sum(const at::Tensor& features, const at::Tensor& targets) = 0;
+  /// log p(target) for each position (batch, T) fp32; 0 at padding. No gradient.
+  virtual at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets) = 0;
+  virtual int64_t max_positions() const = 0;
+  virtual std::string architecture() const = 0;
+  virtual std::string options_json() const = 0;
+};
+
+std::shared_ptr<LanguageModel> make_transformer_lm(const TransformerLmOptions& options);
+
+}  // namespace quantnoise::models

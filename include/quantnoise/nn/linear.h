@@ -1,0 +1,84 @@
+#pragma once
+// Linear and Embedding on weight slots: torch::nn's interface, exchangeable weights. The products run in the compute type
+// (quant/context.h); gradients of weights leave in fp32.
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "quantnoise/quant/slot.h"
+
+namespace quantnoise::nn {
+
+/// Base of layers with one slot: registers the slot's trainable tensor and keeps the registration when it changes.
+class SlotLayer : public torch::nn::Module, public quant::SlotOwner {
+ public:
+  ~SlotLayer() override;
+  std::shared_ptr<quant::WeightSlot> slot() const override { return slot_; }
+  void replace_registration(const std::string& old_name, const std::string& new_name,
+                            const at::Tensor& parameter) noexcept override;
+  /// Shares the other layer's slot: a tie. Shapes must agree. The own slot is dropped.
+  void tie_to(const SlotLayer& other);
+
+ protected:
+  SlotLayer() = default;
+  void set_slot(std::shared_ptr<quant::WeightSlot> slot);
+
+ private:
+  std::shared_ptr<quant::WeightSlot> slot_;
+};
+
+struct LinearOptions {
+  LinearOptions(int64_t in_features, int64_t out_features) : in_features_(in_features), out_features_(out_features) {}
+  TORCH_ARG(int64_t, in_features);
+  TORCH_ARG(int64_t, out_features);
+  TORCH_ARG(bool, bias) = true;
+};
+
+/// y = x Wᵀ + b; x: (…, in_features), y: (…, out_features) in the compute type. Default initialisation as torch's Linear.
+class LinearImpl : public SlotLayer {
+ public:
+  LinearImpl(int64_t in_features, int64_t out_features, bool bias = true)
+      : LinearImpl(LinearOptions(in_features, out_features).bias(bias)) {}
+  explicit LinearImpl(const LinearOptions& options);
+  at::Tensor forward(const at::Tensor& input);
+  std::string layer_type() const override { return "Linear"; }
+  std::vector<std::pair<std::string, int64_t>> attributes() const override;
+  /// The dense weight as a plain tensor (for initialisation); only while the slot is dense.
+  at::Tensor weight() const;
+  at::Tensor bias() const { return bias_; }
+  const LinearOptions& options() const { return options_; }
+
+ private:
+  LinearOptions options_;
+  at::Tensor bias_;
+};
+TORCH_MODULE(Linear);
+
+struct EmbeddingOptions {
+  EmbeddingOptions(int64_t num_embeddings, int64_t embedding_dim)
+      : num_embeddings_(num_embeddings), embedding_dim_(embedding_dim) {}
+  TORCH_ARG(int64_t, num_embeddings);
+  TORCH_ARG(int64_t, embedding_dim);
+  TORCH_ARG(int64_t, padding_idx) = -1;
+};
+
+/// Rows of the table; indices int64 (…) → (…, embedding_dim) fp32. The padding row is zero and stays zero.
+class EmbeddingImpl : public SlotLayer {
+ public:
+  explicit EmbeddingImpl(const EmbeddingOptions& options);
+  at::Tensor forward(const at::Tensor& indices);
+  std::string layer_type() const override { return "Embedding"; }
+  std::vector<std::pair<std::string, int64_t>> attributes() const override;
+  at::Tensor weight() const;
+  const EmbeddingOptions& options() const { return options_; }
+
+ private:
+  EmbeddingOptions options_;
+};
+TORCH_MODULE(Embedding);
+
+}  // namespace quantnoise::nn

@@ -1,0 +1,63 @@
+#pragma once
+// The model file: safetensors with one JSON manifest under the metadata key "quantnoise" (docs/file-format.md).
+// It holds models, compressed models and, with training tensors beside the weights, checkpoints.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "quantnoise/codec/packed_weight.h"
+
+namespace quantnoise::pack {
+
+inline constexpr int kFormatVersion = 1;
+
+/// A tensor that is not a layer's weight: norm, bias, optimizer state, dictionary bytes, random state.
+struct RawTensor {
+  codec::ScalarType type = codec::ScalarType::kF32;
+  std::vector<int64_t> shape;
+  codec::ByteBlock data;
+};
+
+/// The whole content of a file. Keys are canonical names (`decoder.layers.0.fc1.weight`).
+struct ModelFile {
+  int format_version = kFormatVersion;
+  std::string kind = "model";              ///< "model" or "checkpoint"
+  std::string architecture;                ///< name in the table of architectures, e.g. "transformer_lm"
+  std::string options_json = "{}";         ///< the architecture's options: one JSON object
+  std::map<std::string, codec::PackedWeight> weights;
+  std::map<std::string, RawTensor> tensors;
+  /// Alias → canonical name: `decoder.output_projection.weight` → `decoder.embed_tokens.weight`.
+  std::map<std::string, std::string> ties;
+  std::string history_json = "{}";         ///< noise and stage history, list of noised tensors: one JSON object
+  std::string training_json = "{}";        ///< checkpoints: counters, options; one JSON object
+  std::map<std::string, codec::ByteBlock> blobs;  ///< "dictionary", "tokenizer": byte tensors used where they are mapped
+};
+
+/// What the bytes of a file are spent on. Sums to file_bytes.
+struct SizeReport {
+  uint64_t file_bytes = 0;
+  uint64_t header_bytes = 0;
+  uint64_t code_bytes = 0;
+  uint64_t centroid_bytes = 0;
+  uint64_t affine_bytes = 0;   ///< codes, scales and zero points of int-N weights
+  uint64_t dense_bytes = 0;
+  uint64_t blob_bytes = 0;
+  uint64_t training_bytes = 0;
+  uint64_t padding_bytes = 0;
+};
+
+/// Maps the file and checks all of it: lengths, offsets, overlaps, gaps, sizes, the manifest. Weights point into the map.
+/// Errors: kIo; kFormat names the file, what was found, what was expected (foreign files are recognized by name).
+ModelFile read_model_file(const std::string& path);
+
+/// Writes atomically. Returns the report. Errors: kIo; whatever was at `path` survives a failure.
+SizeReport write_model_file(const std::string& path, const ModelFile& file);
+
+SizeReport size_report(const std::string& path);
+
+/// Writes plain fp32 safetensors that any reader opens: all weights decoded, ties written out under every name.
+void write_plain_safetensors(const std::string& path, const ModelFile& file);
+
+}  // namespace quantnoise::pack
