@@ -17,15 +17,20 @@ namespace quantnoise::nn {
 class SlotLayer : public torch::nn::Module, public quant::SlotOwner {
  public:
   ~SlotLayer() override;
+  SlotLayer(const SlotLayer&) = delete;  // a copy would share the slot without being one of its owners
+  SlotLayer& operator=(const SlotLayer&) = delete;
   std::shared_ptr<quant::WeightSlot> slot() const override { return slot_; }
   void replace_registration(const std::string& old_name, const std::string& new_name,
                             const at::Tensor& parameter) noexcept override;
-  /// Shares the other layer's slot: a tie. Shapes must agree. The own slot is dropped.
+  /// Shares the other layer's slot: a tie. The own slot is dropped; the shared tensor is registered here too, under its own
+  /// name. Errors: kConfig when the shapes differ, or when this layer has a padding row that the other's weight lacks.
   void tie_to(const SlotLayer& other);
 
  protected:
   SlotLayer() = default;
   void set_slot(std::shared_ptr<quant::WeightSlot> slot);
+  /// The stored tensor. Errors: kConfig when the slot is not dense.
+  at::Tensor dense_weight() const;
 
  private:
   std::shared_ptr<quant::WeightSlot> slot_;

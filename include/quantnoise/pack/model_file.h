@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quantnoise/codec/packed_weight.h"
@@ -12,6 +13,9 @@
 namespace quantnoise::pack {
 
 inline constexpr int kFormatVersion = 1;
+
+/// Names of tensors that only training needs start so ("training.optimizer.…"); a file of kind "model" has none.
+inline constexpr std::string_view kTrainingPrefix = "training.";
 
 /// A tensor that is not a layer's weight: norm, bias, optimizer state, dictionary bytes, random state.
 struct RawTensor {
@@ -49,15 +53,25 @@ struct SizeReport {
 };
 
 /// Maps the file and checks all of it: lengths, offsets, overlaps, gaps, sizes, the manifest. Weights point into the map.
+/// Codes are not walked: codec::unpack_product checks that they lie below num_centroids.
 /// Errors: kIo; kFormat names the file, what was found, what was expected (foreign files are recognized by name).
 ModelFile read_model_file(const std::string& path);
 
-/// Writes atomically. Returns the report. Errors: kIo; whatever was at `path` survives a failure.
+/// The same from memory that starts at a multiple of 64; `name` stands for the path in messages.
+ModelFile parse_model_file(const codec::ByteBlock& bytes, const std::string& name);
+
+/// Writes atomically. Returns the report. Errors: kIo; kInternal for content that contradicts itself (sizes, ties, names).
+/// Whatever was at `path` survives a failure.
 SizeReport write_model_file(const std::string& path, const ModelFile& file);
 
+/// Errors: as read_model_file.
 SizeReport size_report(const std::string& path);
 
-/// Writes plain fp32 safetensors that any reader opens: all weights decoded, ties written out under every name.
+/// The manifest as the file holds it: one JSON object (docs/file-format.md). Errors: as read_model_file.
+std::string manifest_json(const std::string& path);
+
+/// Writes plain fp32 safetensors that any reader opens: all weights decoded, ties written out under every name. Tensors of
+/// integers stay as they are; blobs and training state are left out. Errors: kIo, and those of decoding.
 void write_plain_safetensors(const std::string& path, const ModelFile& file);
 
 }  // namespace quantnoise::pack

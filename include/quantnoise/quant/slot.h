@@ -30,7 +30,7 @@ class SlotOwner {
 
 class WeightSlot : public std::enable_shared_from_this<WeightSlot> {
  public:
-  explicit WeightSlot(std::unique_ptr<Representation> representation);
+  explicit WeightSlot(std::shared_ptr<Representation> representation);
 
   /// Canonical path of the weight's layer (`decoder.layers.0.fc1`); its hash numbers the random stream.
   const std::string& name() const { return name_; }
@@ -38,8 +38,11 @@ class WeightSlot : public std::enable_shared_from_this<WeightSlot> {
 
   const Representation& representation() const { return *representation_; }
   Representation& representation() { return *representation_; }
-  /// Puts another representation of the same shape in place and rewrites the registration of every owner: all or nothing.
-  void exchange(std::unique_ptr<Representation> next);
+  /// For a backward pass: outlives an exchange between the two passes.
+  std::shared_ptr<Representation> shared_representation() const { return representation_; }
+  /// Puts another representation of the same shape in place and rewrites the registration of every owner: all or
+  /// nothing. Whether the parameter requires a gradient is kept. Errors: kConfig naming the slot and both shapes.
+  void exchange(std::shared_ptr<Representation> next);
 
   void add_owner(SlotOwner* owner);
   void remove_owner(SlotOwner* owner);
@@ -61,18 +64,29 @@ class WeightSlot : public std::enable_shared_from_this<WeightSlot> {
   void release_cache();
 
  private:
+  // What a cached value was computed for.
+  struct CacheKey {
+    NoiseClock clock;
+    bool training = false;
+    at::ScalarType type = at::kFloat;
+    uint32_t version = 0;
+    const void* data = nullptr;
+
+    bool operator==(const CacheKey&) const = default;
+  };
+
+  bool noised(bool training) const { return training && noise_.active() && representation_->takes_noise(); }
   WeightUse use(bool training, at::ScalarType type) const;
+  CacheKey cache_key(bool training, at::ScalarType type) const;
+  bool is_cached(const CacheKey& key) const;
 
   std::string name_;
-  std::unique_ptr<Representation> representation_;
+  uint64_t name_hash_ = 0;
+  std::shared_ptr<Representation> representation_;
   std::vector<SlotOwner*> owners_;
   NoiseOptions noise_;
-
-  // The cached value and what it was computed for.
   at::Tensor cached_;
-  NoiseClock cached_clock_;
-  bool cached_training_ = false;
-  uint64_t cached_version_ = 0;
+  CacheKey cached_key_;
 };
 
 /// One slot of a model with the paths of its owners, canonical (first registered) path first.
@@ -90,13 +104,17 @@ struct NamedParameter {
   std::string name;
   at::Tensor tensor;
 };
-/// Every trainable tensor once, under its canonical name, in registration order. Ties are listed once.
+/// Every registered parameter once, under its canonical name, in registration order. Ties are listed once.
 std::vector<NamedParameter> unique_parameters(const torch::nn::Module& model);
 
 /// Σ numel of unique_parameters with dense weights counted at their dense size.
 int64_t count_parameters(torch::nn::Module& model);
 
-/// Sets noise on every slot under `module` (the reference's entry point). Returns the names of the noised weights.
+/// Throws kConfig naming `name` and both numbers unless the options are in range and the block size divides the columns.
+void check_noise(const NoiseOptions& options, int64_t cols, const std::string& name);
+
+/// Sets noise on every slot under `module` (the reference's entry point): on all of them or, when one refuses, on none.
+/// Returns the paths of the noised layers.
 std::vector<std::string> quant_noise(torch::nn::Module& module, double p, int block_size);
 std::vector<std::string> quant_noise(torch::nn::Module& module, const NoiseOptions& options);
 

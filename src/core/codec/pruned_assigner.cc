@@ -1,0 +1,169 @@
+// Exact nearest centroids with the bounds of "Yinyang K-Means" (Ding et al., ICML 2015): for every block and every
+// group of centroids a lower bound of the distance to all of the group, other than the block's own. A group is looked at
+// only when its bound, less the way the group has moved since, is not above the distance to the block's own centroid.
+//
+// Bounds are loosened by more than the rounding errors of the scores they are compared through, so that a centroid
+// passed over would have lost in the plain comparison too: the codes are those of the plain search to the bit.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/codec/block_assigner.h"
+#include "core/codec/blocks.h"
+#include "core/codec/centroid_groups.h"
+#include "quantnoise/base/checked.h"
+#include "quantnoise/kernels/kernel_table.h"
+
+namespace quantnoise::codec {
+
+namespace {
+
+// Blocks handled together: their elements, bounds and lists stay in the nearest caches.
+constexpr int64_t kBatchBlocks = 1024;
+
+// Factor that takes a sum of two stored bounds below the exact one: 8 units in the last place.
+constexpr float kRoundDown = 1.0f - 0x1p-21f;
+
+struct Batch {
+  int64_t begin = 0;
+  int64_t count = 0;
+  uint16_t* codes = nullptr;
+  float* bounds = nullptr;  // (num_groups, kBatchBlocks)
+};
+
+// Working space of one thread for one batch.
+struct Scratch {
+  uint16_t previous_codes[kBatchBlocks];
+  float scores[kBatchBlocks];
+  float squared_norms[kBatchBlocks];
+  float limits[kBatchBlocks];  // upper bound of the distance to the block's own centroid
+  uint16_t picks[kBatchBlocks + 16];
+  uint16_t found_positions[kBatchBlocks];
+  float found_scores[kBatchBlocks];
+  float best_bounds[kBatchBlocks];
+  float second_bounds[kBatchBlocks];
+};
+
+class PrunedAssigner : public BlockAssigner {
+ public:
+  PrunedAssigner(const BlockMatrix& matrix, std::span<const float> centroids, const base::ParallelFor& parallel_for)
+      : matrix_(matrix),
+        parallel_for_(parallel_for),
+        num_centroids_(static_cast<int>(centroids.size()) / matrix.block_size),
+        groups_(centroids, matrix.block_size),
+        codes_(static_cast<size_t>(matrix.num_blocks())),
+        bounds_(static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups()),
+                -std::numeric_limits<float>::infinity()) {}
+
+  ClusterSums assign(std::span<const float> centroids) override {
+    groups_.move_to(centroids);
+    centroids_ = centroids;
+    half_norms_ = half_squared_norms(centroids, matrix_.block_size);
+    // A score is wrong by at most e = (block_size + 4) · 2^-24 · (C² + |block|² / 2), C² the largest squared norm of a
+    // centroid; 16 e covers both squared distances of a comparison twice over.
+    const float unit = 16 * static_cast<float>(matrix_.block_size + 4) * 0x1p-24f;
+    margin_constant_ = unit * groups_.largest_squared_norm();
+    margin_slope_ = unit / 2;
+
+    const int64_t grain = blocks_per_partial(matrix_.num_blocks(), num_centroids_, matrix_.block_size);
+    std::vector<ClusterSums> partials(static_cast<size_t>(base::ceil_div(matrix_.num_blocks(), grain)));
+    parallel_for_(matrix_.num_blocks(), grain, [&](int64_t begin, int64_t end) {
+      ClusterSums& partial = partials[static_cast<size_t>(begin / grain)] = empty_sums();
+      const auto scratch = std::make_unique<Scratch>();
+      for (int64_t first = begin; first < end; first += kBatchBlocks) {
+        assign_batch(first, std::min(kBatchBlocks, end - first), *scratch, partial);
+      }
+    });
+    ClusterSums total = empty_sums();
+    add_partials(partials, total);
+    return total;
+  }
+
+  std::span<const uint16_t> codes() const override { return codes_; }
+
+ private:
+  ClusterSums empty_sums() const {
+    ClusterSums sums;
+    sums.sums.resize(static_cast<size_t>(num_centroids_) * static_cast<size_t>(matrix_.block_size));
+    sums.counts.resize(static_cast<size_t>(num_centroids_));
+    return sums;
+  }
+
+  const float* block(int64_t number) const { return matrix_.values.data() + number * matrix_.block_size; }
+
+  void assign_batch(int64_t begin, int64_t count, Scratch& scratch, ClusterSums& sums) {
+    const Batch batch{begin, count, codes_.data() + begin, bounds_.data() + begin * groups_.num_groups()};
+    const kernels::KernelTable& table = kernels::kernel_table();
+    std::copy_n(batch.codes, count, scratch.previous_codes);
+    table.own_distance({block(begin), nullptr, count, matrix_.block_size, centroids_.data(), half_norms_.data(),
+                        num_centroids_},
+                       batch.codes,
+                       {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
+    for (int group = 0; group < groups_.num_groups(); ++group) visit_group(batch, group, scratch);
+    for (int64_t i = 0; i < count; ++i) sums.num_changed += batch.codes[i] != scratch.previous_codes[i];
+    table.accumulate(block(begin), batch.codes, count, matrix_.block_size, sums.sums.data(), sums.counts.data());
+  }
+
+  void visit_group(const Batch& batch, int group, Scratch& scratch) const {
+    const kernels::KernelTable& table = kernels::kernel_table();
+    float* bounds = batch.bounds + group * kBatchBlocks;
+    const float drift = groups_.total_drift(group);
+    const int64_t num_picks = table.select_not_above(bounds, drift, scratch.limits, batch.count, scratch.picks);
+    if (num_picks == 0) return;
+    const uint16_t* picks = num_picks == batch.count ? nullptr : scratch.picks;
+    table.nearest_two({block(batch.begin), picks, num_picks, matrix_.block_size, groups_.centroids(group),
+                       groups_.half_norms(group), groups_.group_size(group)},
+                      {margin_constant_, margin_slope_, scratch.found_positions, scratch.found_scores,
+                       scratch.best_bounds, scratch.second_bounds});
+    for (int64_t found = 0; found < num_picks; ++found) {
+      const int64_t i = scratch.picks[found];
+      const uint16_t code = groups_.number(group, scratch.found_positions[found]);
+      float bound = scratch.best_bounds[found];
+      if (code == batch.codes[i]) {
+        bound = scratch.second_bounds[found];
+      } else if (is_nearer(scratch.found_scores[found], code, scratch.scores[i], batch.codes[i])) {
+        bound = scratch.second_bounds[found];
+        change_code(batch, i, code, scratch.found_scores[found], scratch);
+      }
+      bounds[i] = (bound + drift) * kRoundDown;
+    }
+  }
+
+  static bool is_nearer(float score, uint16_t code, float other_score, uint16_t other_code) {
+    return score < other_score || (score == other_score && code < other_code);
+  }
+
+  // The block leaves its centroid, which from now on counts among the others of its group.
+  void change_code(const Batch& batch, int64_t i, uint16_t code, float score, Scratch& scratch) const {
+    const float norm = scratch.squared_norms[i];
+    const float margin = margin_constant_ + margin_slope_ * norm;
+    const float left_distance = std::sqrt(std::max(0.0f, norm - margin + 2 * scratch.scores[i]));
+    const int left_group = groups_.group_of(batch.codes[i]);
+    float& left_bound = batch.bounds[left_group * kBatchBlocks + i];
+    left_bound = std::min(left_bound, (left_distance + groups_.total_drift(left_group)) * kRoundDown);
+    batch.codes[i] = code;
+    scratch.scores[i] = score;
+    scratch.limits[i] = std::sqrt(std::max(0.0f, norm + margin + 2 * score));
+  }
+
+  BlockMatrix matrix_;
+  const base::ParallelFor& parallel_for_;
+  int num_centroids_;
+  CentroidGroups groups_;
+  std::vector<uint16_t> codes_;
+  std::vector<float> bounds_;  // batch by batch: (num_groups, kBatchBlocks), plus the group's drift at that time
+  std::span<const float> centroids_;
+  std::vector<float> half_norms_;
+  float margin_constant_ = 0;
+  float margin_slope_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockAssigner> make_pruned_assigner(const BlockMatrix& matrix, std::span<const float> centroids,
+                                                    const base::ParallelFor& parallel_for) {
+  return std::make_unique<PrunedAssigner>(matrix, centroids, parallel_for);
+}
+
+}  // namespace quantnoise::codec

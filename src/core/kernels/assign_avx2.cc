@@ -1,0 +1,45 @@
+#include "core/kernels/kernel_sets.h"
+
+#if QN_KERNELS_X86
+
+#include "core/kernels/simd_avx2.h"
+
+#include "core/kernels/assign_simd.h"
+
+namespace quantnoise::kernels::avx2 {
+
+void assign(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::assign(args, codes, scores);
+  assign_tiles(args, codes, scores);
+}
+
+void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::nearest_two(args, out);
+  nearest_two_tiles(args, out);
+}
+
+void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::own_distance(args, codes, out);
+  own_distance_tiles(args, codes, out);
+}
+
+int64_t select_not_above(const float* bounds, float offset, const float* limits, int64_t count,
+                         uint16_t* picks) noexcept {
+  const Floats shift = broadcast(offset);
+  int64_t found = 0, i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Mask chosen = _mm256_cmp_ps(sub(load(bounds + i), shift), load(limits + i), _CMP_LE_OQ);
+    for (unsigned bits = static_cast<unsigned>(_mm256_movemask_ps(chosen)); bits != 0; bits &= bits - 1) {
+      picks[found++] = static_cast<uint16_t>(i + __builtin_ctz(bits));
+    }
+  }
+  for (; i < count; ++i) {
+    picks[found] = static_cast<uint16_t>(i);
+    found += bounds[i] - offset <= limits[i];
+  }
+  return found;
+}
+
+}  // namespace quantnoise::kernels::avx2
+
+#endif

@@ -1,0 +1,46 @@
+#include "core/kernels/kernel_sets.h"
+
+#if QN_KERNELS_X86
+
+#include "core/kernels/simd_avx512.h"
+
+#include "core/kernels/assign_simd.h"
+
+namespace quantnoise::kernels::avx512 {
+
+void assign(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::assign(args, codes, scores);
+  assign_tiles(args, codes, scores);
+}
+
+void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::nearest_two(args, out);
+  nearest_two_tiles(args, out);
+}
+
+void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::own_distance(args, codes, out);
+  own_distance_tiles(args, codes, out);
+}
+
+int64_t select_not_above(const float* bounds, float offset, const float* limits, int64_t count,
+                         uint16_t* picks) noexcept {
+  const Floats shift = broadcast(offset);
+  Ints numbers = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t left = count - i;
+    const Mask valid = left >= kLanes ? 0xFFFF : static_cast<Mask>((1u << left) - 1);
+    const Floats bound = sub(_mm512_maskz_loadu_ps(valid, bounds + i), shift);
+    const Mask chosen =
+        _mm512_mask_cmp_ps_mask(valid, bound, _mm512_maskz_loadu_ps(valid, limits + i), _CMP_LE_OQ);
+    store_low_halves(picks + found, _mm512_maskz_compress_epi32(chosen, numbers));
+    found += __builtin_popcount(chosen);
+    numbers = _mm512_add_epi32(numbers, broadcast_int(kLanes));
+  }
+  return found;
+}
+
+}  // namespace quantnoise::kernels::avx512
+
+#endif

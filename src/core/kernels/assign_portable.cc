@@ -1,0 +1,95 @@
+#include <cmath>
+#include <limits>
+
+#include "core/kernels/kernel_sets.h"
+
+namespace quantnoise::kernels::portable {
+
+namespace {
+
+const float* picked_block(const ScoreArgs& args, int64_t position) {
+  const int64_t number = args.picks == nullptr ? position : args.picks[position];
+  return args.blocks + number * args.block_size;
+}
+
+float score(const ScoreArgs& args, const float* block, int64_t centroid) {
+  const float* values = args.centroids + centroid * args.block_size;
+  float sum = args.half_norms[centroid];
+  for (int j = 0; j < args.block_size; ++j) sum -= block[j] * values[j];
+  return sum;
+}
+
+float squared_norm(const float* block, int block_size) {
+  float sum = 0;
+  for (int j = 0; j < block_size; ++j) sum += block[j] * block[j];
+  return sum;
+}
+
+struct Nearest {
+  float best = std::numeric_limits<float>::infinity();
+  float second = std::numeric_limits<float>::infinity();
+  uint16_t code = 0;
+};
+
+Nearest find_nearest(const ScoreArgs& args, const float* block) {
+  Nearest nearest;
+  for (int c = 0; c < args.num_centroids; ++c) {
+    const float s = score(args, block, c);
+    if (s < nearest.best) {
+      nearest.second = nearest.best;
+      nearest.best = s;
+      nearest.code = static_cast<uint16_t>(c);
+    } else if (s < nearest.second) {
+      nearest.second = s;
+    }
+  }
+  return nearest;
+}
+
+}  // namespace
+
+void assign(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept {
+  for (int64_t i = 0; i < args.num_blocks; ++i) {
+    const Nearest nearest = find_nearest(args, picked_block(args, i));
+    codes[i] = nearest.code;
+    if (scores != nullptr) scores[i] = nearest.best;
+  }
+}
+
+void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept {
+  for (int64_t i = 0; i < args.num_blocks; ++i) {
+    const float* block = picked_block(args, i);
+    const Nearest nearest = find_nearest(args, block);
+    const float norm = squared_norm(block, args.block_size);
+    const float base = norm - (out.margin_constant + out.margin_slope * norm);
+    const float best = base + 2 * nearest.best;
+    const float second = base + 2 * nearest.second;
+    out.codes[i] = nearest.code;
+    out.scores[i] = nearest.best;
+    out.best_bounds[i] = std::sqrt(best > 0 ? best : 0);
+    out.second_bounds[i] = std::sqrt(second > 0 ? second : 0);
+  }
+}
+
+void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept {
+  for (int64_t i = 0; i < args.num_blocks; ++i) {
+    const float* block = picked_block(args, i);
+    const float norm = squared_norm(block, args.block_size);
+    out.scores[i] = score(args, block, codes[i]);
+    out.squared_norms[i] = norm;
+    const float squared = norm + (out.margin_constant + out.margin_slope * norm) + 2 * out.scores[i];
+    out.upper_bounds[i] = std::sqrt(squared > 0 ? squared : 0);
+  }
+}
+
+int64_t select_not_above(const float* bounds, float offset, const float* limits, int64_t count,
+                         uint16_t* picks) noexcept {
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    picks[found] = static_cast<uint16_t>(i);
+    found += bounds[i] - offset <= limits[i];
+  }
+  return found;
+}
+
+}  // namespace quantnoise::kernels::portable

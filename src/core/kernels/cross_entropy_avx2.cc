@@ -1,0 +1,8 @@
+#include "core/kernels/cross_entropy_loops.h"
+
+#if defined(__x86_64__)
+
+const quantnoise::kernels::CrossEntropyKernels quantnoise::kernels::kCrossEntropyAvx2 =
+    quantnoise::kernels::cross_entropy_set("avx2");
+
+#endif

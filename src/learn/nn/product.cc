@@ -1,0 +1,59 @@
+#include "learn/nn/product.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+namespace quantnoise::nn {
+
+namespace {
+
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                   c10::string_view, const c10::List<std::optional<at::Scalar>>&,
+                                   std::optional<c10::string_view>);
+
+// The operator that torch's compiler uses for Linear; null in a build of torch without oneDNN.
+const c10::TypedOperatorHandle<LinearPointwise>* onednn_linear() {
+  static const std::optional<c10::TypedOperatorHandle<LinearPointwise>> handle =
+      []() -> std::optional<c10::TypedOperatorHandle<LinearPointwise>> {
+    const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+    if (!found || !at::globalContext().hasMKLDNN()) return std::nullopt;
+    return found->typed<LinearPointwise>();
+  }();
+  return handle ? &*handle : nullptr;
+}
+
+// oneDNN's set-up costs some microseconds: small products stay with torch.
+bool prefer_onednn(const at::Tensor& a, int64_t rows, int64_t inner, int64_t cols) {
+  constexpr int64_t kSmallProduct = int64_t{1} << 20;
+  return a.is_cpu() && a.scalar_type() == at::kFloat && rows * inner * cols >= kSmallProduct &&
+         onednn_linear() != nullptr;
+}
+
+// a bᵀ + bias; b may be a transposed view.
+at::Tensor onednn_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias) {
+  const std::optional<at::Tensor> optional_bias = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  return onednn_linear()->call(a, b, optional_bias, "none",
+                                c10::List<std::optional<at::Scalar>>(), "");
+}
+
+}  // namespace
+
+at::Tensor product_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (prefer_onednn(x, x.size(0), x.size(1), weight.size(0))) return onednn_product(x, weight, bias);
+  return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
+}
+
+at::Tensor product_input_gradient(const at::Tensor& grad, const at::Tensor& weight) {
+  if (prefer_onednn(grad, grad.size(0), grad.size(1), weight.size(1))) {
+    return onednn_product(grad, weight.t(), at::Tensor());
+  }
+  return at::mm(grad, weight);
+}
+
+at::Tensor product_weight_gradient(const at::Tensor& grad, const at::Tensor& x) {
+  if (prefer_onednn(grad, grad.size(1), grad.size(0), x.size(1))) {
+    return onednn_product(grad.t(), x.t(), at::Tensor());
+  }
+  return at::mm(grad.t(), x);
+}
+
+}  // namespace quantnoise::nn

@@ -1,0 +1,42 @@
+#pragma once
+#include "quantnoise/quant/representation.h"
+
+namespace quantnoise::quant {
+
+class ProductRepresentation final : public Representation {
+ public:
+  ProductRepresentation(codec::ProductMatrix matrix, std::vector<int64_t> shape, codec::CentroidGradient gradient,
+                        int64_t zero_row);
+
+  std::string scheme() const override { return "pq"; }
+  std::vector<int64_t> shape() const override { return shape_; }
+  at::Tensor parameter() const override { return centroids_; }
+  std::string parameter_name() const override { return "centroids"; }
+  int64_t zero_row() const override { return zero_row_; }
+  bool takes_noise() const override { return false; }
+
+  at::Tensor materialize(const WeightUse& use) override;
+  at::Tensor materialize_rows(const at::Tensor& indices, const WeightUse& use) override;
+  at::Tensor parameter_gradient(const at::Tensor& grad) override;
+  at::Tensor parameter_gradient_rows(const at::Tensor& grad_rows, const at::Tensor& indices,
+                                     int64_t skip_row) override;
+
+  codec::PackedWeight pack() const override;
+  std::map<std::string, at::Tensor> training_state() const override;
+  void load_training_state(const std::map<std::string, at::Tensor>& state) override;
+
+ private:
+  // matrix_ with the centroids of now: fp32 in training, rounded to fp16 (the file's values) in evaluation.
+  const codec::ProductMatrix& decodable(bool training);
+  at::Tensor materialize_on_device(const at::Tensor& rows, const WeightUse& use) const;
+  at::Tensor centroid_gradient(const at::Tensor& grad, std::span<const uint16_t> codes) const;
+
+  codec::ProductMatrix matrix_;  // its centroids are scratch: the parameter is the truth
+  std::vector<int64_t> shape_;
+  codec::CentroidGradient gradient_;
+  int64_t zero_row_;
+  at::Tensor centroids_;
+  std::vector<int64_t> counts_;  // blocks of each centroid, those of the zero row excluded
+};
+
+}  // namespace quantnoise::quant

@@ -1,0 +1,176 @@
+#include "quantnoise/train/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "quantnoise/base/error.h"
+#include "quantnoise/base/log.h"
+#include "quantnoise/data/iterator.h"
+#include "quantnoise/quant/context.h"
+
+namespace quantnoise::train {
+
+namespace {
+
+constexpr int64_t kDefaultMaxTokens = 36'000;  // fairseq's eval_lm, when no limit is given
+
+/// Puts the model into eval mode for a scope.
+class EvalModeGuard {
+ public:
+  explicit EvalModeGuard(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) {
+    if (was_training_) module_.eval();
+  }
+  ~EvalModeGuard() {
+    if (was_training_) module_.train();
+  }
+  EvalModeGuard(const EvalModeGuard&) = delete;
+  EvalModeGuard& operator=(const EvalModeGuard&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+  bool was_training_;
+};
+
+/// Adds the scored targets of one batch. Sequential sums in double: the order is that of the samples, however they
+/// are grouped.
+void add_scores(const data::Batch& batch, const at::Tensor& log_probs, NllSum& sum) {
+  const at::Tensor scores = log_probs.contiguous();
+  const at::Tensor targets = batch.target.contiguous();
+  const float* score = scores.const_data_ptr<float>();
+  const int64_t* target = targets.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < targets.numel(); ++i) {
+    if (target[i] == text::kPad) continue;
+    QN_REQUIRE(!std::isnan(score[i]), ErrorKind::kNumeric, "the score of a target is not a number (token ", target[i],
+               ")");
+    if (std::isinf(score[i])) {
+      ++sum.num_skipped;
+      continue;
+    }
+    sum.nll -= static_cast<double>(score[i]);
+    ++sum.num_tokens;
+  }
+}
+
+}  // namespace
+
+double NllSum::loss() const {
+  return num_tokens == 0 ? 0.0 : nll / static_cast<double>(num_tokens) / std::log(2.0);
+}
+
+double NllSum::perplexity() const { return std::exp2(loss()); }
+
+NllSum& NllSum::operator+=(const NllSum& other) {
+  nll += other.nll;
+  num_tokens += other.num_tokens;
+  num_skipped += other.num_skipped;
+  return *this;
+}
+
+at::Tensor score_batch(models::LanguageModel& model, const data::Batch& batch, int64_t softmax_batch) {
+  torch::NoGradGuard no_grad;
+  const at::Tensor features = model.features(batch.tokens);
+  const at::Tensor rows = features.reshape({-1, features.size(-1)});
+  const at::Tensor targets = batch.target.reshape({-1});
+  const at::Tensor scored = targets.ne(text::kPad).nonzero().squeeze(1);
+  const int64_t num_scored = scored.size(0);
+  const int64_t chunk = softmax_batch > 0 ? softmax_batch : std::max<int64_t>(num_scored, 1);
+  at::Tensor log_probs = torch::zeros({targets.size(0)}, torch::kFloat);
+  for (int64_t begin = 0; begin < num_scored; begin += chunk) {
+    const at::Tensor part = scored.narrow(0, begin, std::min(chunk, num_scored - begin));
+    const at::Tensor part_scores = model.target_log_probs(rows.index_select(0, part).unsqueeze(0),
+                                                          targets.index_select(0, part).unsqueeze(0));
+    log_probs.index_copy_(0, part, part_scores.reshape({-1}).to(torch::kFloat));
+  }
+  return log_probs.view(batch.target.sizes());
+}
+
+NllSum evaluate_nll(models::LanguageModel& model, const data::BatchDataset& dataset, const data::BatchList& batches,
+                    const EvaluateOptions& options) {
+  EvalModeGuard eval_mode(model);
+  quant::ComputeTypeGuard compute_type(options.compute_type);
+  NllSum sum;
+  for (int64_t i = 0; i < batches.size(); ++i) {
+    const data::Batch batch = dataset.collate(batches[i]);
+    if (batch.empty()) continue;
+    const at::Tensor log_probs = score_batch(model, batch, options.softmax_batch);
+    add_scores(batch, log_probs, sum);
+    if (options.on_batch) options.on_batch(batch, log_probs);
+  }
+  if (sum.num_skipped > 0) {
+    base::log(base::LogLevel::kWarning,
+              str_cat(sum.num_skipped, " targets have probability zero and are left out of the loss"));
+  }
+  return sum;
+}
+
+data::BatchList evaluation_batches(const data::BatchDataset& dataset, int64_t max_tokens, int64_t batch_size,
+                                   int64_t max_positions) {
+  data::IteratorOptions options;
+  options.limits.max_tokens = max_tokens <= 0 && batch_size <= 0 ? kDefaultMaxTokens : max_tokens;
+  options.limits.max_sentences = batch_size;
+  options.limits.required_batch_size_multiple = 1;
+  options.max_positions = max_positions;
+  options.skip_too_long = true;
+  options.order = data::SampleOrder::kSequential;
+  options.shuffle = false;
+  return data::make_batches(dataset, options);
+}
+
+// ---- words ---------------------------------------------------------------------------------------------------------
+
+WordScores::WordScores(const text::Dictionary& dictionary, std::string continuation_marker)
+    : dictionary_(dictionary), marker_(std::move(continuation_marker)) {}
+
+bool WordScores::is_continuation(const std::string& piece) const {
+  return !marker_.empty() && piece.ends_with(marker_);
+}
+
+std::vector<WordScores::Word> WordScores::add(const std::vector<int64_t>& targets,
+                                              const std::vector<float>& log_probs) {
+  std::vector<Word> words;
+  Word word;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const std::string& piece = dictionary_.symbol(targets[i]);
+    word.log_prob += static_cast<double>(log_probs[i]);
+    // A sample may end inside a word: its last piece counts as it is.
+    if (is_continuation(piece) && i + 1 < targets.size()) {
+      word.text += piece.substr(0, piece.size() - marker_.size());
+      word.is_bpe = true;
+      ++num_continuations_;
+      continue;
+    }
+    word.text += piece;
+    words.push_back(std::move(word));
+    word = Word();
+  }
+  for (size_t i = 0; i < words.size(); ++i) {
+    WordStat& stat = stat_of(words[i]);
+    ++stat.count;
+    stat.log_prob += words[i].log_prob;
+    if (i + 1 == words.size()) continue;
+    stat.next_log_prob += words[i + 1].log_prob;
+    ++stat.num_next;
+  }
+  return words;
+}
+
+WordStat& WordScores::stat_of(const Word& word) {
+  const auto [found, inserted] = stat_index_.try_emplace(word.text, stats_.size());
+  if (inserted) {
+    WordStat stat;
+    stat.word = word.text;
+    stat.is_bpe = word.is_bpe;
+    stats_.push_back(std::move(stat));
+  }
+  return stats_[found->second];
+}
+
+std::vector<WordStat> WordScores::stats() const {
+  std::vector<WordStat> sorted = stats_;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const WordStat& a, const WordStat& b) { return a.count > b.count; });
+  return sorted;
+}
+
+}  // namespace quantnoise::train
