@@ -1,8 +1,13 @@
 # Compiler settings shared by every target: ccache where it is installed, warnings, sanitizers.
 find_program(QN_CCACHE ccache)
 if(QN_CCACHE)
-  # The precompiled header is covered too: without these two settings ccache refuses such files.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${QN_CCACHE})
+  # The precompiled header is covered too: ccache refuses such files without the sloppiness and g++'s -fpch-preprocess.
+  # Paths below the base folder are hashed relative, so that another clone hits the same entries.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+    CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${QN_CCACHE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-fpch-preprocess)
+  endif()
 endif()
 add_library(qn_flags INTERFACE)
 target_compile_options(qn_flags INTERFACE -Wall -Wextra -Wno-unused-parameter)

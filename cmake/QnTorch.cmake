@@ -1,12 +1,11 @@
 # Finds LibTorch: the one pointed to by CMAKE_PREFIX_PATH or Torch_DIR, else the pip package in .venv/.
-if(NOT Torch_DIR AND NOT CMAKE_PREFIX_PATH)
-  file(GLOB QN_VENV_TORCH ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch/share/cmake/Torch)
-  if(QN_VENV_TORCH)
-    list(GET QN_VENV_TORCH 0 QN_VENV_TORCH)
-    set(Torch_DIR ${QN_VENV_TORCH} CACHE PATH "LibTorch's CMake package")
-  endif()
+# (Hints are looked at after what CMAKE_PREFIX_PATH and Torch_DIR, variable or environment, point to.)
+file(GLOB QN_VENV_TORCH ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch/share/cmake/Torch)
+find_package(Torch 2.13 CONFIG HINTS ${QN_VENV_TORCH})
+if(NOT Torch_FOUND)
+  message(FATAL_ERROR "LibTorch 2.13 was not found. Run scripts/setup, point CMAKE_PREFIX_PATH to one, or build the "
+    "core wing alone: cmake --preset runtime-only")
 endif()
-find_package(Torch 2.13 REQUIRED)
 find_package(OpenMP REQUIRED)
 
 # torch/torch.h takes seconds to parse: one precompiled header serves every target of the wing with torch.

@@ -14,17 +14,18 @@ namespace quantnoise::config {
 
 enum class OptionType { kBool, kInt, kFloat, kString, kChoice, kIntList, kFloatList };
 
+/// Every member has an initializer, so that a declaration names only what it needs: {.name = "lr", .type = …}.
 struct OptionSpec {
-  std::string name;
+  std::string name = {};
   OptionType type = OptionType::kString;
-  std::string default_text;  ///< as a user would write it; empty: not set (kBool: false, kString: empty)
-  std::string unit;
-  std::string help;
-  std::string group;
-  std::vector<std::string> choices;  ///< kChoice
-  std::optional<double> min;         ///< smallest number allowed, of lists: of every item
-  std::optional<double> max;
-  std::vector<std::string> aliases;
+  std::string default_text = {};  ///< as a user would write it; empty: not set (kBool: false, kString: empty)
+  std::string unit = {};
+  std::string help = {};
+  std::string group = {};
+  std::vector<std::string> choices = {};  ///< kChoice
+  std::optional<double> min = {};         ///< smallest number allowed, of lists: of every item
+  std::optional<double> max = {};
+  std::vector<std::string> aliases = {};
   bool no_effect = false;  ///< accepted for compatibility; listed once as having no effect
 };
 

@@ -16,8 +16,8 @@ namespace quantnoise::data {
 
 /// What one forward pass works on. B sentences, T tokens; padding (kPad) on the right.
 struct Batch {
-  torch::Tensor tokens;  ///< (B, T) int64: the source; undefined in an empty batch
-  torch::Tensor target;  ///< (B, T) int64: the next tokens; kPad where nothing is scored
+  torch::Tensor tokens;                ///< (B, T) int64: the source; undefined in an empty batch
+  torch::Tensor target;                ///< (B, T) int64: the next tokens; kPad where nothing is scored
   std::vector<int64_t> lengths;        ///< (B) source tokens of each sentence, padding excluded
   std::vector<int64_t> start_indices;  ///< (B) first scored position: 0, or the context's length
   std::vector<int64_t> ids;            ///< (B) sample numbers
@@ -28,7 +28,8 @@ struct Batch {
   bool empty() const { return num_sentences == 0; }
 };
 
-/// Samples that can be put together to batches. Reading is thread-safe: collate() depends on its arguments alone.
+/// Samples that can be put together to batches. Reading is thread-safe: collate() depends on its arguments
+/// alone.
 class BatchDataset {
  public:
   virtual ~BatchDataset() = default;
@@ -61,9 +62,9 @@ class LanguageModelDataset : public BatchDataset {
   int64_t output_dictionary_size_;
 };
 
-/// Every sample preceded by up to `context_window` source tokens of the samples before it, which are not scored
-/// (fairseq's LMContextWindowDataset, but a function of the sample number alone: any order, any batch, any thread).
-/// `tokens_per_sample` is the block size of `dataset`: sample and context together never exceed
+/// Every sample preceded by up to `context_window` source tokens of the samples before it, which are not
+/// scored (fairseq's LMContextWindowDataset, but a function of the sample number alone: any order, any batch,
+/// any thread). `tokens_per_sample` is the block size of `dataset`: sample and context together never exceed
 /// tokens_per_sample + context_window, unless the sample alone does.
 class ContextWindowDataset : public BatchDataset {
  public:
@@ -96,7 +97,8 @@ class LanguageModelData {
   std::vector<std::string> splits() const;
   bool has_split(const std::string& split) const;
 
-  /// Errors: kData for a missing split (those present are named), an empty one, and numbers outside the dictionary.
+  /// Errors: kData for a missing split (those present are named), an empty one, and numbers outside the
+  /// dictionary.
   std::shared_ptr<const LanguageModelDataset> split(const std::string& split,
                                                     const LanguageModelOptions& options) const;
   /// The tokens of a split, checked against the dictionary.

@@ -57,11 +57,11 @@ struct TokenBlock {
 
 /// Cuts sentences of these sizes. block_size (tokens) is ignored by kEos; empty sentences give no block.
 /// Errors: kConfig for block_size < 1 or above 2^31 - 1.
-std::vector<TokenBlock> cut_blocks(std::span<const int32_t> sentence_sizes, BreakMode mode, int64_t block_size,
-                                   int64_t document_separator_size = 1);
+std::vector<TokenBlock> cut_blocks(std::span<const int32_t> sentence_sizes, BreakMode mode,
+                                   int64_t block_size, int64_t document_separator_size = 1);
 
-/// Blocks as language-model samples: the target is the block, the source is the block shifted right by one; its first
-/// token is </s> at the start of a sentence, else the token before the block.
+/// Blocks as language-model samples: the target is the block, the source is the block shifted right by one;
+/// its first token is </s> at the start of a sentence, else the token before the block.
 class TokenBlockDataset {
  public:
   TokenBlockDataset(std::shared_ptr<const TokenStream> stream, BreakMode mode, int64_t block_size);

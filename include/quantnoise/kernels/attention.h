@@ -34,7 +34,7 @@ struct SoftmaxBackwardRow {
 struct AttentionKernels {
   const char* name;
 
-  /// out[c · out_stride + r] = in[r · in_stride + c] for r < rows, c < cols (32-bit elements); rows up to the next
+  /// out[c · out_stride + r] = in[r · in_stride + c] for r < rows, c < cols (32-bit elements); r up to the next
   /// multiple of 16 beyond `rows` may be filled with zeros, so out_stride must be a multiple of 16.
   void (*transpose)(const uint32_t* in, int64_t in_stride, int64_t rows, int64_t cols, uint32_t* out,
                     int64_t out_stride);
@@ -44,7 +44,10 @@ struct AttentionKernels {
   float (*softmax_row)(const SoftmaxRow& row, float* inverse_sum);
   void (*softmax_backward_row)(const SoftmaxBackwardRow& row);
 
-  /// out = factor · in, in whichever type.
+  /// out[i] = in[i] · factors[i]
+  void (*multiply_f32)(const float* in, const float* factors, int64_t count, float* out);
+  void (*multiply_bf16)(const float* in, const float* factors, int64_t count, uint16_t* out);
+  /// out = factor · in
   void (*scale_f32)(const float* in, int64_t count, float factor, float* out);
   void (*scale_bf16)(const float* in, int64_t count, float factor, uint16_t* out);
   /// Σ a[i] · b[i], fp32.

@@ -27,6 +27,8 @@ struct DropoutKernels {
   const char* name;
   /// out[i] = scale or 0
   void (*multipliers)(const DropoutDraws& draws, uint64_t first, int64_t count, float* out);
+  /// The same for rows of 64: out[64 r + i] belongs to draw first + r · row_stride + i.
+  void (*multiplier_rows)(const DropoutDraws& draws, uint64_t first, uint64_t row_stride, int64_t num_rows, float* out);
   void (*f32)(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, const float* residual,
               float* out);
   void (*bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out);

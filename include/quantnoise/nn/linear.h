@@ -4,10 +4,9 @@
 
 #include <torch/torch.h>
 
+#include <map>
 #include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "quantnoise/quant/slot.h"
 
@@ -51,7 +50,7 @@ class LinearImpl : public SlotLayer {
   explicit LinearImpl(const LinearOptions& options);
   at::Tensor forward(const at::Tensor& input);
   std::string layer_type() const override { return "Linear"; }
-  std::vector<std::pair<std::string, int64_t>> attributes() const override;
+  std::map<std::string, std::string> attributes() const override;
   /// The dense weight as a plain tensor (for initialisation); only while the slot is dense.
   at::Tensor weight() const;
   at::Tensor bias() const { return bias_; }
@@ -77,7 +76,7 @@ class EmbeddingImpl : public SlotLayer {
   explicit EmbeddingImpl(const EmbeddingOptions& options);
   at::Tensor forward(const at::Tensor& indices);
   std::string layer_type() const override { return "Embedding"; }
-  std::vector<std::pair<std::string, int64_t>> attributes() const override;
+  std::map<std::string, std::string> attributes() const override;
   at::Tensor weight() const;
   const EmbeddingOptions& options() const { return options_; }
 

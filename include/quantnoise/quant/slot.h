@@ -4,7 +4,7 @@
 
 #include <torch/torch.h>
 
-#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,8 +24,9 @@ class SlotOwner {
   virtual std::shared_ptr<class WeightSlot> slot() const = 0;
   /// "Linear", "Embedding", "Conv2d": the class names of the quantization configuration.
   virtual std::string layer_type() const = 0;
-  /// Attributes that the configuration may key on: in_features, out_features, num_embeddings, embedding_dim.
-  virtual std::vector<std::pair<std::string, int64_t>> attributes() const = 0;
+  /// Attributes that the configuration may key on, as Python prints them: in_features, out_features, num_embeddings,
+  /// embedding_dim, kernel_size.
+  virtual std::map<std::string, std::string> attributes() const = 0;
 };
 
 class WeightSlot : public std::enable_shared_from_this<WeightSlot> {

@@ -1,8 +1,8 @@
 #pragma once
 // Words and their numbers, with fairseq's meaning and its dict.txt (fairseq/data/dictionary.py).
 //
-// Two forms: Dictionary owns its words and can grow; DictionaryView looks words up directly in the bytes of a mapped
-// model file, so that a model with hundreds of thousands of words is ready at once.
+// Two forms: Dictionary owns its words and can grow; DictionaryView looks words up directly in the bytes of a
+// mapped model file, so that a model with hundreds of thousands of words is ready at once.
 
 #include <cstddef>
 #include <cstdint>
@@ -48,14 +48,14 @@ class Dictionary {
   Dictionary();
   explicit Dictionary(const DictionaryView& view);
 
-  /// Reads dict.txt: lines "symbol count", split at the last blank; specials are implied. A word that comes twice is an
-  /// error unless its line ends in " #fairseq:overwrite" (the later number then counts).
-  /// Errors: kIo; kFormat with file and line.
+  /// Reads dict.txt: lines "symbol count", split at the last blank; specials are implied. A word that comes
+  /// twice is an error unless its line ends in " #fairseq:overwrite" (the later number then counts). Errors:
+  /// kIo; kFormat with file and line.
   static Dictionary load(const std::string& path);
   /// As load; `name` stands for the file in errors.
   static Dictionary parse(std::string_view text, const std::string& name);
-  /// Sorts by count descending, ties by byte order of the word (= code points); then limits and padding. Counts of
-  /// special symbols go to these symbols.
+  /// Sorts by count descending, ties by byte order of the word (= code points); then limits and padding.
+  /// Counts of special symbols go to these symbols.
   static Dictionary build(const WordCounts& counts, const DictionaryOptions& options);
 
   /// Writes dict.txt (specials left out), atomically. Errors: kIo.
@@ -94,7 +94,8 @@ class Dictionary {
 /// `sorted` lists the numbers by (word, number). Errors: kData when the strings exceed 4 GiB.
 std::vector<std::byte> dictionary_to_bytes(const Dictionary& dictionary);
 
-/// Looks words up in the bytes written by dictionary_to_bytes; the bytes must outlive the view. Any alignment.
+/// Looks words up in the bytes written by dictionary_to_bytes; the bytes must outlive the view. Any
+/// alignment.
 class DictionaryView {
  public:
   DictionaryView() = default;

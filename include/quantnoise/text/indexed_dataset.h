@@ -1,6 +1,7 @@
 #pragma once
-// fairseq's binarized data: PREFIX.bin holds the tokens of all sentences one after the other, PREFIX.idx their sizes
-// (fairseq/data/indexed_dataset.py). Written: the "mmap" kind. Read: "mmap" and the older "lazy"/"cached" kind.
+// fairseq's binarized data: PREFIX.bin holds the tokens of all sentences one after the other, PREFIX.idx
+// their sizes (fairseq/data/indexed_dataset.py). Written: the "mmap" kind. Read: "mmap" and the older
+// "lazy"/"cached" kind.
 
 #include <cstdint>
 #include <memory>
@@ -15,7 +16,14 @@ namespace quantnoise::text {
 
 /// Element types and their codes in the index.
 enum class TokenType : uint8_t {
-  kUint8 = 1, kInt8 = 2, kInt16 = 3, kInt32 = 4, kInt64 = 5, kUint16 = 8, kUint32 = 9, kUint64 = 10
+  kUint8 = 1,
+  kInt8 = 2,
+  kInt16 = 3,
+  kInt32 = 4,
+  kInt64 = 5,
+  kUint16 = 8,
+  kUint32 = 9,
+  kUint64 = 10
 };
 
 int64_t token_type_bytes(TokenType type);
@@ -43,7 +51,8 @@ class IndexedDatasetWriter {
   int64_t num_tokens_ = 0;
 };
 
-/// Both files mapped and checked: lengths, element type, sizes, and that the sentences fill the data file exactly.
+/// Both files mapped and checked: lengths, element type, sizes, and that the sentences fill the data file
+/// exactly.
 class IndexedDataset {
  public:
   /// Errors: kIo for a missing file, kFormat naming the file, what was found and what was expected.

@@ -1,5 +1,6 @@
 #pragma once
-// The work of `qn preprocess`: text files to dict.txt and binarized splits, as fairseq-preprocess --only-source.
+// The work of `qn preprocess`: text files to dict.txt and binarized splits, as fairseq-preprocess
+// --only-source.
 
 #include <cstdint>
 #include <functional>
@@ -17,9 +18,9 @@ struct PreprocessOptions {
   std::string destdir = "data-bin";
   int64_t thresholdsrc = 0;
   int64_t nwordssrc = -1;
-  std::string srcdict;       ///< use this dictionary instead of building one; "" : build from trainpref
-  bool only_source = true;   ///< false (two languages) is refused for now
-  int workers = 1;           ///< threads; the result does not depend on it
+  std::string srcdict;      ///< use this dictionary instead of building one; "" : build from trainpref
+  bool only_source = true;  ///< false (two languages) is refused for now
+  int workers = 1;          ///< threads; the result does not depend on it
   std::string tokenizer = "space";
   int64_t padding_factor = 8;
   /// Called now and then from the calling thread: what is being done, bytes done, bytes in all.
@@ -30,8 +31,8 @@ struct SplitReport {
   std::string split;  ///< "train", "valid", "valid1", …
   std::string path;   ///< the text file
   int64_t num_sentences = 0;
-  int64_t num_tokens = 0;    ///< with one </s> a sentence
-  int64_t num_replaced = 0;  ///< words that became <unk>; a literal "<unk>" is not one
+  int64_t num_tokens = 0;        ///< with one </s> a sentence
+  int64_t num_replaced = 0;      ///< words that became <unk>; a literal "<unk>" is not one
   int64_t num_invalid_utf8 = 0;  ///< ill-formed sequences that became U+FFFD
 
   double percent_replaced() const;

@@ -90,4 +90,34 @@ class WordScores {
   std::unordered_map<std::string, size_t> stat_index_;
 };
 
+/// What `qn eval-lm` is asked for.
+struct LmEvaluationOptions {
+  int64_t tokens_per_sample = 1024;  ///< of sample and context together
+  data::BreakMode sample_break_mode = data::BreakMode::kNone;
+  int64_t context_window = 0;        ///< tokens before each sample that are seen, not scored
+  int64_t output_dictionary_size = -1;
+  int64_t max_tokens = 0;            ///< as evaluation_batches()
+  int64_t batch_size = 0;
+  int64_t softmax_batch = 0;
+  at::ScalarType compute_type = at::kFloat;
+  std::string continuation_marker;   ///< see WordScores
+  bool word_stats = false;
+  /// The words of one sample, in the order of scoring; empty: not asked for.
+  std::function<void(int64_t sample, const std::vector<WordScores::Word>& words)> on_words;
+  /// Batches done and in all.
+  std::function<void(int64_t done, int64_t total)> on_progress;
+};
+
+struct LmEvaluation {
+  NllSum sum;                        ///< tokens: pieces of words that are continued do not count
+  int64_t num_samples = 0;
+  std::vector<WordStat> word_stats;  ///< when asked for
+};
+
+/// Evaluates one split of a data folder, whose dictionary must be the model's.
+/// Errors: kConfig when the context leaves no room for a sample, or samples exceed the model's positions; kData as
+/// LanguageModelData::split.
+LmEvaluation evaluate_lm(models::LanguageModel& model, const data::LanguageModelData& data, const std::string& split,
+                         const LmEvaluationOptions& options);
+
 }  // namespace quantnoise::train

@@ -1,6 +1,7 @@
 #pragma once
 // Between a model in memory and a model file: weights by slot with their schemes, ties by name, dictionary inside.
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -31,6 +32,10 @@ LoadedModel load_model(const std::string& path,
 /// model's schemes equal the file's. Errors as load_model; the model is unchanged after an error.
 void restore_weights(models::LanguageModel& model, const pack::ModelFile& file,
                      codec::CentroidGradient gradient = codec::CentroidGradient::kSum);
+
+/// Options of the training task that a file remembers (history_json, key "task": option name → value), as text:
+/// tokens-per-sample, sample-break-mode … Empty where nothing is remembered.
+std::map<std::string, std::string> stored_task_options(const pack::ModelFile& file);
 
 /// A CPU tensor as the file holds it; the bytes are copied. Errors: kInternal for a type the file does not know.
 pack::RawTensor to_raw_tensor(const at::Tensor& tensor);

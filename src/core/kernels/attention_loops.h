@@ -104,6 +104,19 @@ inline void softmax_backward_row(const SoftmaxBackwardRow& row) {
 }
 
 template <typename Out>
+inline void multiply_into(const float* in, const float* factors, int64_t count, Out* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(out + i, load(in + i) * load(factors + i));
+  for (; i < count; ++i) store_one(out + i, in[i] * factors[i]);
+}
+inline void multiply_f32(const float* in, const float* factors, int64_t count, float* out) {
+  multiply_into(in, factors, count, out);
+}
+inline void multiply_bf16(const float* in, const float* factors, int64_t count, uint16_t* out) {
+  multiply_into(in, factors, count, out);
+}
+
+template <typename Out>
 inline void scale_into(const float* in, int64_t count, float factor, Out* out) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(out + i, load(in + i) * factor);
@@ -190,7 +203,7 @@ inline void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, c
 }
 
 inline constexpr AttentionKernels attention_set(const char* name) {
-  return {name,      transpose, softmax_row, softmax_backward_row, scale_f32, scale_bf16, dot_f32,
+  return {name,      transpose, softmax_row, softmax_backward_row, multiply_f32, multiply_bf16, scale_f32, scale_bf16, dot_f32,
           dot_bf16, pair_rows, pair_rows_bf16, widen, gemm};
 }
 

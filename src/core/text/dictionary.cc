@@ -80,7 +80,8 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& name) {
     try {
       dictionary.parse_line(text.substr(begin, end - begin));
     } catch (const Error& error) {
-      throw Error(error.kind(), str_cat("cannot read the dictionary ", name, ", line ", line_number, ": ", error.message()),
+      throw Error(error.kind(),
+                  str_cat("cannot read the dictionary ", name, ", line ", line_number, ": ", error.message()),
                   error.hint());
     }
     begin = end + 1;
@@ -98,8 +99,9 @@ void Dictionary::parse_line(std::string_view line) {
   if (overwrite) std::tie(symbol, field) = split_at_last_blank(symbol);
   const int64_t count = parse_count(field);
   if (contains(symbol) && !overwrite) {
-    throw Error(ErrorKind::kFormat, str_cat("the symbol '", symbol, "' comes a second time"),
-                str_cat("write ' ", kOverwriteFlag, "' at the end of the line when the later number shall count"));
+    throw Error(
+        ErrorKind::kFormat, str_cat("the symbol '", symbol, "' comes a second time"),
+        str_cat("write ' ", kOverwriteFlag, "' at the end of the line when the later number shall count"));
   }
   append(symbol, count);
 }
@@ -116,8 +118,9 @@ Dictionary Dictionary::build(const WordCounts& counts, const DictionaryOptions& 
       words.emplace_back(word, count);
     }
   }
-  std::sort(words.begin(), words.end(),
-            [](const auto& a, const auto& b) { return a.second != b.second ? a.second > b.second : a.first < b.first; });
+  std::sort(words.begin(), words.end(), [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
   if (options.max_symbols > 0) {
     const int64_t limit = std::max<int64_t>(options.max_symbols - kNumSpecial, 0);
     words.resize(std::min(words.size(), static_cast<size_t>(limit)));
@@ -138,7 +141,8 @@ Dictionary Dictionary::build(const WordCounts& counts, const DictionaryOptions& 
 
 void Dictionary::save(const std::string& path) const {
   base::AtomicFile file(path);
-  for (size_t i = kNumSpecial; i < symbols_.size(); ++i) file.write(str_cat(symbols_[i], ' ', counts_[i], '\n'));
+  for (size_t i = kNumSpecial; i < symbols_.size(); ++i)
+    file.write(str_cat(symbols_[i], ' ', counts_[i], '\n'));
   file.commit();
 }
 
@@ -159,7 +163,8 @@ int64_t Dictionary::count(int64_t index) const {
   return counts_[static_cast<size_t>(index)];
 }
 
-std::vector<int64_t> Dictionary::encode_line(std::string_view line, const Tokenizer& tokenizer, bool append_eos) const {
+std::vector<int64_t> Dictionary::encode_line(std::string_view line, const Tokenizer& tokenizer,
+                                             bool append_eos) const {
   return encode_with(*this, line, tokenizer, append_eos);
 }
 

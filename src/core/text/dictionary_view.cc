@@ -13,7 +13,8 @@ namespace quantnoise::text {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the dictionary's bytes are used where they are mapped");
+static_assert(std::endian::native == std::endian::little,
+              "the dictionary's bytes are used where they are mapped");
 
 constexpr std::string_view kMagic = "QNDICT01";
 constexpr size_t kHeaderBytes = 24;
@@ -25,16 +26,24 @@ T load(const std::byte* base, int64_t index) {
   return value;
 }
 
-template <typename T>
-void store(std::vector<std::byte>& bytes, T value) {
-  const auto* begin = reinterpret_cast<const std::byte*>(&value);
-  bytes.insert(bytes.end(), begin, begin + sizeof(T));
-}
+// Fills a block of known size from front to back.
+class Cursor {
+ public:
+  explicit Cursor(std::vector<std::byte>& bytes) : at_(bytes.data()) {}
 
-void store(std::vector<std::byte>& bytes, std::string_view text) {
-  const auto* begin = reinterpret_cast<const std::byte*>(text.data());
-  bytes.insert(bytes.end(), begin, begin + text.size());
-}
+  template <typename T>
+  void put(T value) {
+    std::memcpy(at_, &value, sizeof(T));
+    at_ += sizeof(T);
+  }
+  void put_text(std::string_view text) {
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+
+ private:
+  std::byte* at_;
+};
 
 // Numbers by (word, number): a binary search for a word that was overwritten ends at its latest number.
 std::vector<uint32_t> sorted_index(const Dictionary& dictionary) {
@@ -55,34 +64,35 @@ std::vector<std::byte> dictionary_to_bytes(const Dictionary& dictionary) {
   for (int64_t i = 0; i < n; ++i) string_bytes += dictionary.symbol(i).size();
   QN_REQUIRE(string_bytes <= std::numeric_limits<uint32_t>::max(), ErrorKind::kData, "dictionary: found ",
              string_bytes, " bytes of words, expected at most 4 GiB");
-  std::vector<std::byte> bytes;
-  bytes.reserve(kHeaderBytes + static_cast<size_t>(n) * 16 + 4 + string_bytes);
-  store(bytes, kMagic);
-  store(bytes, static_cast<uint64_t>(n));
-  store(bytes, string_bytes);
-  for (int64_t i = 0; i < n; ++i) store(bytes, dictionary.count(i));
+  std::vector<std::byte> bytes(kHeaderBytes + static_cast<size_t>(n) * 16 + 4 + string_bytes);
+  Cursor cursor(bytes);
+  cursor.put_text(kMagic);
+  cursor.put(static_cast<uint64_t>(n));
+  cursor.put(string_bytes);
+  for (int64_t i = 0; i < n; ++i) cursor.put(dictionary.count(i));
   uint32_t offset = 0;
-  store(bytes, offset);
-  for (int64_t i = 0; i < n; ++i) store(bytes, offset += static_cast<uint32_t>(dictionary.symbol(i).size()));
-  for (const uint32_t index : sorted_index(dictionary)) store(bytes, index);
-  for (int64_t i = 0; i < n; ++i) store(bytes, std::string_view(dictionary.symbol(i)));
+  cursor.put(offset);
+  for (int64_t i = 0; i < n; ++i) cursor.put(offset += static_cast<uint32_t>(dictionary.symbol(i).size()));
+  for (const uint32_t index : sorted_index(dictionary)) cursor.put(index);
+  for (int64_t i = 0; i < n; ++i) cursor.put_text(dictionary.symbol(i));
   return bytes;
 }
 
 DictionaryView DictionaryView::open(std::span<const std::byte> bytes, const std::string& name) {
-  QN_REQUIRE(bytes.size() >= kHeaderBytes, ErrorKind::kFormat, "dictionary of ", name, ": found ", bytes.size(),
-             " bytes, expected at least ", kHeaderBytes);
-  QN_REQUIRE(std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0, ErrorKind::kFormat, "dictionary of ", name,
-             ": expected the mark ", kMagic, " at the start, found something else");
+  QN_REQUIRE(bytes.size() >= kHeaderBytes, ErrorKind::kFormat, "dictionary of ", name, ": found ",
+             bytes.size(), " bytes, expected at least ", kHeaderBytes);
+  QN_REQUIRE(std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0, ErrorKind::kFormat,
+             "dictionary of ", name, ": expected the mark ", kMagic, " at the start, found something else");
   const auto n = load<uint64_t>(bytes.data(), 1);
   const auto string_bytes = load<uint64_t>(bytes.data(), 2);
   const uint64_t table_bytes = base::checked_mul(n, 16, "dictionary size");
-  const uint64_t expected =
-      base::checked_add(base::checked_add(table_bytes, kHeaderBytes + 4, "dictionary size"), string_bytes, "dictionary size");
+  const uint64_t expected = base::checked_add(
+      base::checked_add(table_bytes, kHeaderBytes + 4, "dictionary size"), string_bytes, "dictionary size");
   QN_REQUIRE(bytes.size() == expected, ErrorKind::kFormat, "dictionary of ", name, ": found ", bytes.size(),
              " bytes, expected ", expected, " for ", n, " words");
-  QN_REQUIRE(n >= kNumSpecial && n < std::numeric_limits<uint32_t>::max(), ErrorKind::kFormat, "dictionary of ", name,
-             ": found ", n, " words, expected at least the ", kNumSpecial, " special ones");
+  QN_REQUIRE(n >= kNumSpecial && n < std::numeric_limits<uint32_t>::max(), ErrorKind::kFormat,
+             "dictionary of ", name, ": found ", n, " words, expected at least the ", kNumSpecial,
+             " special ones");
   DictionaryView view;
   view.size_ = static_cast<int64_t>(n);
   view.counts_ = bytes.data() + kHeaderBytes;
@@ -111,8 +121,8 @@ void DictionaryView::check(const std::string& name) const {
                ", expected numbers below ", size_);
     const std::string_view word = symbol_unchecked(index);
     const int order = rank == 0 ? -1 : before.compare(word);
-    QN_REQUIRE(order < 0 || (order == 0 && sorted(rank - 1) < index), ErrorKind::kFormat, "dictionary of ", name,
-               ": the sorted index is out of order at ", rank);
+    QN_REQUIRE(order < 0 || (order == 0 && sorted(rank - 1) < index), ErrorKind::kFormat, "dictionary of ",
+               name, ": the sorted index is out of order at ", rank);
     before = word;
   }
 }

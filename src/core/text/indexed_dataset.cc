@@ -44,32 +44,42 @@ bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
 template <typename Action>
 void with_type(TokenType type, const Action& action) {
   switch (type) {
-    case TokenType::kUint8: return action(uint8_t{});
-    case TokenType::kInt8: return action(int8_t{});
-    case TokenType::kInt16: return action(int16_t{});
-    case TokenType::kInt32: return action(int32_t{});
-    case TokenType::kInt64: return action(int64_t{});
-    case TokenType::kUint16: return action(uint16_t{});
-    case TokenType::kUint32: return action(uint32_t{});
-    case TokenType::kUint64: return action(uint64_t{});
+    case TokenType::kUint8:
+      return action(uint8_t{});
+    case TokenType::kInt8:
+      return action(int8_t{});
+    case TokenType::kInt16:
+      return action(int16_t{});
+    case TokenType::kInt32:
+      return action(int32_t{});
+    case TokenType::kInt64:
+      return action(int64_t{});
+    case TokenType::kUint16:
+      return action(uint16_t{});
+    case TokenType::kUint32:
+      return action(uint32_t{});
+    case TokenType::kUint64:
+      return action(uint64_t{});
   }
   QN_INVARIANT(false);
 }
 
 TokenType checked_type(uint64_t code, const std::string& path) {
   const bool is_float = code == 6 || code == 7;
-  QN_REQUIRE(!is_float && code >= 1 && code <= 10, ErrorKind::kFormat, "cannot read ", path, ": found element type ",
-             code, is_float ? " (floating point)" : "", ", expected one of the whole-number types 1 to 5 and 8 to 10");
+  QN_REQUIRE(!is_float && code >= 1 && code <= 10, ErrorKind::kFormat, "cannot read ", path,
+             ": found element type ", code, is_float ? " (floating point)" : "",
+             ", expected one of the whole-number types 1 to 5 and 8 to 10");
   return static_cast<TokenType>(code);
 }
 
 void require_version(uint64_t version, const std::string& path) {
-  QN_REQUIRE(version == 1, ErrorKind::kFormat, "cannot read ", path, ": found version ", version, ", expected 1");
+  QN_REQUIRE(version == 1, ErrorKind::kFormat, "cannot read ", path, ": found version ", version,
+             ", expected 1");
 }
 
 void require_index_bytes(uint64_t found, uint64_t expected, uint64_t num_sentences, const std::string& path) {
-  QN_REQUIRE(found == expected, ErrorKind::kFormat, "cannot read ", path, ": found ", found, " bytes, expected ",
-             expected, " for ", num_sentences, " sentences");
+  QN_REQUIRE(found == expected, ErrorKind::kFormat, "cannot read ", path, ": found ", found,
+             " bytes, expected ", expected, " for ", num_sentences, " sentences");
 }
 
 }  // namespace
@@ -90,15 +100,16 @@ IndexedDatasetWriter::IndexedDatasetWriter(std::string prefix, TokenType type)
 
 void IndexedDatasetWriter::add(std::span<const int64_t> tokens) {
   QN_REQUIRE(tokens.size() <= static_cast<size_t>(std::numeric_limits<int32_t>::max()), ErrorKind::kData,
-             "cannot write ", data_path(prefix_), ": found a sentence of ", tokens.size(), " tokens, expected at most 2^31 - 1");
+             "cannot write ", data_path(prefix_), ": found a sentence of ", tokens.size(),
+             " tokens, expected at most 2^31 - 1");
   with_type(type_, [&](auto element) {
     using T = decltype(element);
     scratch_.resize(tokens.size() * sizeof(T));
     std::byte* out = scratch_.data();
     for (const int64_t token : tokens) {
       const T value = static_cast<T>(token);
-      QN_REQUIRE(std::cmp_equal(value, token), ErrorKind::kData, "cannot write ", data_path(prefix_), ": found the number ",
-                 token, ", which elements of ", sizeof(T), " bytes cannot hold");
+      QN_REQUIRE(std::cmp_equal(value, token), ErrorKind::kData, "cannot write ", data_path(prefix_),
+                 ": found the number ", token, ", which elements of ", sizeof(T), " bytes cannot hold");
       std::memcpy(out, &value, sizeof(T));
       out += sizeof(T);
     }
@@ -139,7 +150,8 @@ IndexedDataset IndexedDataset::open(const std::string& prefix) {
   } else if (starts_with(bytes, kLegacyMagic)) {
     dataset.open_legacy_index();
   } else {
-    const base::FileKind kind = base::recognize_bytes(bytes.first(std::min(bytes.size(), base::kFileKindBytes)));
+    const base::FileKind kind =
+        base::recognize_bytes(bytes.first(std::min(bytes.size(), base::kFileKindBytes)));
     throw Error(ErrorKind::kFormat,
                 str_cat("cannot read ", index_path(prefix), ": found ", base::describe(kind),
                         ", expected the index of fairseq's binarized data"),
@@ -151,8 +163,8 @@ IndexedDataset IndexedDataset::open(const std::string& prefix) {
 void IndexedDataset::open_mmap_index() {
   const std::string& path = index_.path();
   const auto bytes = index_.bytes();
-  QN_REQUIRE(bytes.size() >= kMmapHeaderBytes, ErrorKind::kFormat, "cannot read ", path, ": found ", bytes.size(),
-             " bytes, expected at least ", kMmapHeaderBytes);
+  QN_REQUIRE(bytes.size() >= kMmapHeaderBytes, ErrorKind::kFormat, "cannot read ", path, ": found ",
+             bytes.size(), " bytes, expected at least ", kMmapHeaderBytes);
   require_version(load<uint64_t>(bytes.data() + 9), path);
   type_ = checked_type(load<uint8_t>(bytes.data() + 17), path);
   const auto n = load<uint64_t>(bytes.data() + 18);
@@ -175,8 +187,8 @@ void IndexedDataset::open_mmap_index() {
 void IndexedDataset::open_legacy_index() {
   const std::string& path = index_.path();
   const auto bytes = index_.bytes();
-  QN_REQUIRE(bytes.size() >= kLegacyHeaderBytes, ErrorKind::kFormat, "cannot read ", path, ": found ", bytes.size(),
-             " bytes, expected at least ", kLegacyHeaderBytes);
+  QN_REQUIRE(bytes.size() >= kLegacyHeaderBytes, ErrorKind::kFormat, "cannot read ", path, ": found ",
+             bytes.size(), " bytes, expected at least ", kLegacyHeaderBytes);
   require_version(load<uint64_t>(bytes.data() + 8), path);
   type_ = checked_type(load<uint64_t>(bytes.data() + 16), path);
   const auto element_bytes = load<uint64_t>(bytes.data() + 24);
@@ -197,7 +209,8 @@ void IndexedDataset::open_legacy_index() {
   check_sizes();
   int64_t expected_offset = 0;
   for (int64_t i = 0; i <= num_sentences_; ++i) {
-    const bool fits = load<int64_t>(dim_offsets + i * 8) == i && load<int64_t>(data_offsets + i * 8) == expected_offset;
+    const bool fits =
+        load<int64_t>(dim_offsets + i * 8) == i && load<int64_t>(data_offsets + i * 8) == expected_offset;
     QN_REQUIRE(fits, ErrorKind::kFormat, "cannot read ", path, ": the offsets of sentence ", i,
                " do not fit the sizes before it");
     if (i < num_sentences_) expected_offset += sentence_size(i);
@@ -209,11 +222,12 @@ void IndexedDataset::check_sizes() {
   uint64_t total = 0;
   for (int64_t i = 0; i < num_sentences_; ++i) {
     const int64_t size = sentence_size(i);
-    QN_REQUIRE(size >= 0 && size <= kLargest, ErrorKind::kFormat, "cannot read ", index_.path(), ": sentence ", i,
-               " is said to have ", size, " tokens, expected 0 to 2^31 - 1");
+    QN_REQUIRE(size >= 0 && size <= kLargest, ErrorKind::kFormat, "cannot read ", index_.path(),
+               ": sentence ", i, " is said to have ", size, " tokens, expected 0 to 2^31 - 1");
     total = base::checked_add(total, static_cast<uint64_t>(size), index_.path());
   }
-  const uint64_t expected = base::checked_mul(total, static_cast<uint64_t>(token_type_bytes(type_)), index_.path());
+  const uint64_t expected =
+      base::checked_mul(total, static_cast<uint64_t>(token_type_bytes(type_)), index_.path());
   QN_REQUIRE(data_.bytes().size() == expected, ErrorKind::kFormat, "cannot read ", data_.path(), ": found ",
              data_.bytes().size(), " bytes, expected ", expected, " for ", total, " tokens");
   num_tokens_ = static_cast<int64_t>(total);

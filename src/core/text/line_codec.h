@@ -14,12 +14,13 @@
 namespace quantnoise::text {
 
 inline void require_symbol_number(int64_t index, int64_t size) {
-  QN_REQUIRE(index >= 0 && index < size, ErrorKind::kData, "symbol number: found ", index, ", expected 0 to ", size - 1);
+  QN_REQUIRE(index >= 0 && index < size, ErrorKind::kData, "symbol number: found ", index, ", expected 0 to ",
+             size - 1);
 }
 
 template <typename AnyDictionary>
-std::vector<int64_t> encode_with(const AnyDictionary& dictionary, std::string_view line, const Tokenizer& tokenizer,
-                                 bool append_eos) {
+std::vector<int64_t> encode_with(const AnyDictionary& dictionary, std::string_view line,
+                                 const Tokenizer& tokenizer, bool append_eos) {
   std::string replaced;
   replace_invalid_utf8(line, replaced);
   std::vector<std::string> tokens;
@@ -32,7 +33,8 @@ std::vector<int64_t> encode_with(const AnyDictionary& dictionary, std::string_vi
 }
 
 template <typename AnyDictionary>
-std::string decode_with(const AnyDictionary& dictionary, std::span<const int64_t> ids, const Tokenizer& tokenizer) {
+std::string decode_with(const AnyDictionary& dictionary, std::span<const int64_t> ids,
+                        const Tokenizer& tokenizer) {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const int64_t id : ids) {

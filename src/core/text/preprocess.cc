@@ -140,12 +140,14 @@ SplitReport binarize(const Split& split, const Dictionary& dictionary, const Tok
 }
 
 void check_options(const PreprocessOptions& options, const std::vector<Split>& splits) {
-  QN_REQUIRE(options.only_source, ErrorKind::kUnsupported, "preprocessing of two languages is not supported: give --only-source");
+  QN_REQUIRE(options.only_source, ErrorKind::kUnsupported,
+             "preprocessing of two languages is not supported: give --only-source");
   QN_REQUIRE(!options.trainpref.empty() || !options.srcdict.empty(), ErrorKind::kUsage,
              "preprocess: found neither --trainpref nor --srcdict, expected one of them for the dictionary");
-  QN_REQUIRE(options.workers >= 1, ErrorKind::kUsage, "--workers: found ", options.workers, ", expected at least 1");
-  QN_REQUIRE(options.padding_factor >= 0, ErrorKind::kUsage, "--padding-factor: found ", options.padding_factor,
-             ", expected at least 0");
+  QN_REQUIRE(options.workers >= 1, ErrorKind::kUsage, "--workers: found ", options.workers,
+             ", expected at least 1");
+  QN_REQUIRE(options.padding_factor >= 0, ErrorKind::kUsage, "--padding-factor: found ",
+             options.padding_factor, ", expected at least 0");
   // All inputs are looked at before anything is written.
   for (const Split& split : splits) TextChunks{split.path};
 }
@@ -155,12 +157,14 @@ Dictionary make_dictionary(const PreprocessOptions& options, const std::vector<S
   if (!options.srcdict.empty()) return Dictionary::load(options.srcdict);
   WordCounts counts;
   for (const Split& split : splits) {
-    if (split.name.starts_with("train")) count_file(TextChunks(split.path), tokenizer, threads, options.progress, counts);
+    if (split.name.starts_with("train"))
+      count_file(TextChunks(split.path), tokenizer, threads, options.progress, counts);
   }
   const Dictionary dictionary =
       Dictionary::build(counts, {options.thresholdsrc, options.nwordssrc, options.padding_factor});
-  QN_REQUIRE(counts.size() > 1 && dictionary.size() > kNumSpecial, ErrorKind::kData, "no words for a dictionary in ",
-             options.trainpref, " (threshold ", options.thresholdsrc, ", at most ", options.nwordssrc, " symbols)");
+  QN_REQUIRE(counts.size() > 1 && dictionary.size() > kNumSpecial, ErrorKind::kData,
+             "no words for a dictionary in ", options.trainpref, " (threshold ", options.thresholdsrc,
+             ", at most ", options.nwordssrc, " symbols)");
   return dictionary;
 }
 
@@ -172,8 +176,9 @@ void warn_of_stale_splits(const std::string& destdir, const std::vector<Split>& 
   for (const auto& entry : std::filesystem::directory_iterator(destdir, error)) {
     const std::string stem = entry.path().stem().string();
     if (entry.path().extension() == ".idx" && !written.contains(stem)) {
-      base::log(base::LogLevel::kWarning, str_cat(destdir, " holds the split '", stem,
-                                                  "' of an earlier run; it does not follow the new dictionary"));
+      base::log(base::LogLevel::kWarning,
+                str_cat(destdir, " holds the split '", stem,
+                        "' of an earlier run; it does not follow the new dictionary"));
     }
   }
 }
@@ -189,7 +194,8 @@ std::string SplitReport::text() const {
   std::snprintf(percent, sizeof percent, "%.3g", percent_replaced());
   std::string line = str_cat(path, ": ", num_sentences, " sents, ", num_tokens, " tokens, ", percent,
                              "% replaced (by ", kUnkSymbol, ")");
-  if (num_invalid_utf8 > 0) line += str_cat(", ", num_invalid_utf8, " ill-formed UTF-8 sequences replaced by U+FFFD");
+  if (num_invalid_utf8 > 0)
+    line += str_cat(", ", num_invalid_utf8, " ill-formed UTF-8 sequences replaced by U+FFFD");
   return line;
 }
 

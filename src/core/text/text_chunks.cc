@@ -16,7 +16,8 @@ std::string_view as_text(std::span<const std::byte> bytes) {
 
 TextChunks::TextChunks(const std::string& path) : file_(base::MappedFile::open(path)) {
   const std::string_view text = as_text(file_.bytes());
-  QN_REQUIRE(!text.empty(), ErrorKind::kData, "cannot use ", path, ": the file is empty, expected lines of text");
+  QN_REQUIRE(!text.empty(), ErrorKind::kData, "cannot use ", path,
+             ": the file is empty, expected lines of text");
   for (size_t end = 0; end < text.size();) {
     const size_t newline = text.find('\n', std::min(end + kChunkBytes, text.size() - 1));
     end = newline == std::string_view::npos ? text.size() : newline + 1;

@@ -39,8 +39,8 @@ void for_each_line(std::string_view text, const Body& body) {
   }
 }
 
-/// Calls collect(work(chunk), bytes up to the chunk's end) in the order of the chunks; work runs on the threads, a few
-/// chunks for each at a time, so that memory stays bounded.
+/// Calls collect(work(chunk), bytes up to the chunk's end) in the order of the chunks; work runs on the
+/// threads, a few chunks for each at a time, so that memory stays bounded.
 template <typename Result, typename Work, typename Collect>
 void for_each_chunk(const TextChunks& chunks, const base::ParallelFor& threads, const Work& work,
                     const Collect& collect) {

@@ -53,7 +53,8 @@ const Tokenizer& find_tokenizer(std::string_view name) {
   for (const Tokenizer* tokenizer : all_tokenizers()) {
     if (tokenizer->name() == name) return *tokenizer;
   }
-  throw Error(ErrorKind::kConfig, str_cat("tokenizer: found '", name, "', expected one of: ", join(tokenizer_names(), ", ")));
+  throw Error(ErrorKind::kConfig,
+              str_cat("tokenizer: found '", name, "', expected one of: ", join(tokenizer_names(), ", ")));
 }
 
 std::vector<std::string> tokenizer_names() {

@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
-// What may follow a first byte: the number of bytes in all, and the range of the second one (Unicode, table 3-7).
+// What may follow a first byte: the number of bytes in all, and the range of the second one (Unicode, table
+// 3-7).
 struct Lead {
   int num_bytes;
   unsigned char second_low;
@@ -28,7 +29,8 @@ Lead classify_lead(unsigned char first) {
   return {0, 0, 0};
 }
 
-// How many bytes at `position` follow the rules of its first byte; `complete` tells whether they make a character.
+// How many bytes at `position` follow the rules of its first byte; `complete` tells whether they make a
+// character.
 int well_formed_prefix(std::string_view text, size_t position, bool& complete) {
   const Lead lead = classify_lead(static_cast<unsigned char>(text[position]));
   complete = false;
@@ -88,8 +90,8 @@ int64_t replace_invalid_utf8(std::string_view& text, std::string& storage) {
 bool is_unicode_space(char32_t c) {
   if (c <= 0x20) return c == 0x20 || (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x1F);
   if (c < 0x85) return false;
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-         c == 0x202F || c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 }  // namespace quantnoise::text

@@ -40,7 +40,8 @@ class Characters {
   std::vector<Item> items_;
 };
 
-// Whether the character at `i`, inside a word that began at `begin`, belongs to that word although it is punctuation.
+// Whether the character at `i`, inside a word that began at `begin`, belongs to that word although it is
+// punctuation.
 bool joins_word(const Characters& chars, size_t begin, size_t i) {
   if (chars.kind(i + 1) != CharClass::kWord) return false;
   const char32_t c = chars[i];

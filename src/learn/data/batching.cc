@@ -10,8 +10,8 @@ namespace quantnoise::data {
 
 namespace {
 
-// The greedy grouping. Positions [batch_begin, batch_end) are a finished batch that may still grow; [batch_end, here] is
-// the tail, which joins it as soon as both together have a permitted size.
+// The greedy grouping. Positions [batch_begin, batch_end) are a finished batch that may still grow;
+// [batch_end, here] is the tail, which joins it as soon as both together have a permitted size.
 class Grouping {
  public:
   explicit Grouping(const BatchLimits& limits) : limits_(limits) {}
@@ -35,17 +35,20 @@ class Grouping {
   }
 
  private:
-  bool is_too_many_tokens(int64_t num_tokens) const { return limits_.max_tokens > 0 && num_tokens > limits_.max_tokens; }
+  bool is_too_many_tokens(int64_t num_tokens) const {
+    return limits_.max_tokens > 0 && num_tokens > limits_.max_tokens;
+  }
   bool is_over(int64_t count, int64_t longest) const {
-    return (limits_.max_sentences > 0 && count > limits_.max_sentences) || is_too_many_tokens(count * longest);
+    return (limits_.max_sentences > 0 && count > limits_.max_sentences) ||
+           is_too_many_tokens(count * longest);
   }
   bool is_size_permitted(int64_t count) const {
-    const int64_t multiple = limits_.required_batch_size_multiple;
+    const int64_t multiple = std::max<int64_t>(limits_.required_batch_size_multiple, 1);
     return count < multiple || count % multiple == 0;
   }
 
-  // Batch and tail do not fit together: the batch is closed and the tail becomes the batch; if the newest sample is too
-  // long for the tail, the tail without it is closed too.
+  // Batch and tail do not fit together: the batch is closed and the tail becomes the batch; if the newest
+  // sample is too long for the tail, the tail without it is closed too.
   void start_new_batch(int64_t newest_size) {
     ends_.push_back(batch_end_);
     batch_begin_ = batch_end_;
@@ -81,12 +84,13 @@ std::span<const int64_t> BatchList::operator[](int64_t batch) const {
   return std::span(indices).subspan(static_cast<size_t>(begin), static_cast<size_t>(ends[b] - begin));
 }
 
-BatchList batch_by_size(std::span<const int64_t> indices, std::span<const int64_t> sizes, const BatchLimits& limits) {
+BatchList batch_by_size(std::span<const int64_t> indices, std::span<const int64_t> sizes,
+                        const BatchLimits& limits) {
   Grouping grouping(limits);
   for (const int64_t index : indices) {
     const int64_t size = sizes[static_cast<size_t>(index)];
-    QN_REQUIRE(limits.max_tokens <= 0 || size <= limits.max_tokens, ErrorKind::kData, "sample ", index, " has ", size,
-               " tokens, expected at most --max-tokens ", limits.max_tokens);
+    QN_REQUIRE(limits.max_tokens <= 0 || size <= limits.max_tokens, ErrorKind::kData, "sample ", index,
+               " has ", size, " tokens, expected at most --max-tokens ", limits.max_tokens);
     grouping.add(size);
   }
   return {{indices.begin(), indices.end()}, grouping.finish()};
@@ -112,7 +116,8 @@ std::vector<int64_t> order_by_size(std::span<const int64_t> sizes, std::span<con
   return order;
 }
 
-FilteredIndices filter_by_size(std::span<const int64_t> indices, std::span<const int64_t> sizes, int64_t max_size) {
+FilteredIndices filter_by_size(std::span<const int64_t> indices, std::span<const int64_t> sizes,
+                               int64_t max_size) {
   FilteredIndices filtered;
   for (const int64_t index : indices) {
     const bool fits = max_size <= 0 || sizes[static_cast<size_t>(index)] <= max_size;
@@ -129,8 +134,8 @@ std::vector<int64_t> epoch_batch_order(int64_t num_batches, bool shuffle, uint64
 }
 
 std::vector<int64_t> shard_of(std::span<const int64_t> order, int num_shards, int shard) {
-  QN_REQUIRE(num_shards >= 1 && shard >= 0 && shard < num_shards, ErrorKind::kConfig, "shard: found ", shard, " of ",
-             num_shards, ", expected 0 to the number of shards - 1");
+  QN_REQUIRE(num_shards >= 1 && shard >= 0 && shard < num_shards, ErrorKind::kConfig, "shard: found ", shard,
+             " of ", num_shards, ", expected 0 to the number of shards - 1");
   std::vector<int64_t> mine;
   for (size_t begin = 0; begin < order.size(); begin += static_cast<size_t>(num_shards)) {
     const size_t position = begin + static_cast<size_t>(shard);

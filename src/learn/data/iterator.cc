@@ -23,16 +23,19 @@ std::vector<int64_t> sample_order(const BatchDataset& dataset, const IteratorOpt
     std::iota(order.begin(), order.end(), int64_t{0});
     return order;
   }
-  return order_by_size(dataset.sizes(), random_permutation(dataset.size(), options.seed, kFirstEpoch, "samples"));
+  return order_by_size(dataset.sizes(),
+                       random_permutation(dataset.size(), options.seed, kFirstEpoch, "samples"));
 }
 
-void handle_too_long(const BatchDataset& dataset, const IteratorOptions& options, std::vector<int64_t> too_long) {
+void handle_too_long(const BatchDataset& dataset, const IteratorOptions& options,
+                     std::vector<int64_t> too_long) {
   if (too_long.empty()) return;
   const int64_t first = too_long.front();
   if (!options.skip_too_long) {
     throw Error(ErrorKind::kData,
                 str_cat("sample ", first, " has ", dataset.sizes()[static_cast<size_t>(first)],
-                        " tokens, expected at most ", options.max_positions, " (", too_long.size(), " samples are too long)"),
+                        " tokens, expected at most ", options.max_positions, " (", too_long.size(),
+                        " samples are too long)"),
                 "skip such samples with --skip-invalid-size-inputs-valid-test");
   }
   const size_t num_samples = too_long.size();
@@ -51,7 +54,8 @@ uint64_t hash_batches(const BatchList& batches, const IteratorOptions& options) 
 }  // namespace
 
 BatchList make_batches(const BatchDataset& dataset, const IteratorOptions& options) {
-  FilteredIndices samples = filter_by_size(sample_order(dataset, options), dataset.sizes(), options.max_positions);
+  FilteredIndices samples =
+      filter_by_size(sample_order(dataset, options), dataset.sizes(), options.max_positions);
   handle_too_long(dataset, options, std::move(samples.too_long));
   QN_REQUIRE(!samples.kept.empty(), ErrorKind::kData, "no samples: found ", dataset.size(),
              " in the data and none that may be used");
@@ -75,9 +79,9 @@ struct EpochIterator::Impl {
     const bool shuffle = options.shuffle && new_epoch > options.curriculum;
     order = shard_of(epoch_batch_order(batches.size(), shuffle, options.seed, new_epoch), options.num_shards,
                      options.shard);
-    QN_REQUIRE(new_epoch >= kFirstEpoch && new_position >= 0 && new_position <= num_batches(), ErrorKind::kData,
-               "cannot go to batch ", new_position, " of epoch ", new_epoch, ": found ", num_batches(),
-               " batches an epoch");
+    QN_REQUIRE(new_epoch >= kFirstEpoch && new_position >= 0 && new_position <= num_batches(),
+               ErrorKind::kData, "cannot go to batch ", new_position, " of epoch ", new_epoch, ": found ",
+               num_batches(), " batches an epoch");
     epoch = new_epoch;
     position = new_position;
   }
@@ -132,8 +136,10 @@ void EpochIterator::restore(const IteratorState& state) {
   if (state.position == state.num_batches) return seek(state.epoch, num_batches());
   if (state.num_batches != num_batches() || state.batches_hash != impl_->batches_hash) {
     throw Error(ErrorKind::kData,
-                str_cat("cannot go on at batch ", state.position, " of ", state.num_batches, " in epoch ", state.epoch,
-                        ": the data, the batch limits, the seed or the number of shards are not those of the saved run (now ",
+                str_cat("cannot go on at batch ", state.position, " of ", state.num_batches, " in epoch ",
+                        state.epoch,
+                        ": the data, the batch limits, the seed or the number of shards are not those of the "
+                        "saved run (now ",
                         num_batches(), " batches an epoch)"),
                 "start the epoch afresh with --reset-dataloader");
   }

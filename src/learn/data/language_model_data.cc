@@ -11,7 +11,8 @@ namespace quantnoise::data {
 
 namespace {
 
-constexpr const char* kPrepareHint = "qn preprocess --only-source --trainpref TEXT … --destdir FOLDER makes such a folder";
+constexpr const char* kPrepareHint =
+    "qn preprocess --only-source --trainpref TEXT … --destdir FOLDER makes such a folder";
 
 void check_tokens(const text::IndexedDataset& part, const text::Dictionary& dictionary) {
   const auto [smallest, largest] = part.token_range();
@@ -28,10 +29,13 @@ void check_tokens(const text::IndexedDataset& part, const text::Dictionary& dict
 LanguageModelData LanguageModelData::open(const std::string& folder) {
   const std::string dictionary_path = folder + "/dict.txt";
   if (!std::filesystem::is_directory(folder)) {
-    throw Error(ErrorKind::kIo, str_cat("cannot read the data folder ", folder, ": there is no such folder"), kPrepareHint);
+    throw Error(ErrorKind::kIo, str_cat("cannot read the data folder ", folder, ": there is no such folder"),
+                kPrepareHint);
   }
   if (!base::file_exists(dictionary_path)) {
-    throw Error(ErrorKind::kIo, str_cat("cannot read ", dictionary_path, ": the data folder has no dictionary"), kPrepareHint);
+    throw Error(ErrorKind::kIo,
+                str_cat("cannot read ", dictionary_path, ": the data folder has no dictionary"),
+                kPrepareHint);
   }
   LanguageModelData data;
   data.folder_ = folder;
@@ -75,8 +79,8 @@ std::shared_ptr<const TokenStream> LanguageModelData::stream(const std::string& 
   return stream;
 }
 
-std::shared_ptr<const LanguageModelDataset> LanguageModelData::split(const std::string& split,
-                                                                     const LanguageModelOptions& options) const {
+std::shared_ptr<const LanguageModelDataset> LanguageModelData::split(
+    const std::string& split, const LanguageModelOptions& options) const {
   return std::make_shared<const LanguageModelDataset>(stream(split, options.combine), options);
 }
 

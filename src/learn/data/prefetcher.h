@@ -18,15 +18,17 @@ Batch make_batch(const BatchDataset& dataset, const BatchList& batches, int64_t 
 
 class Prefetcher {
  public:
-  /// Prepares the batches `order` names, in order, at most `capacity` ahead. The arguments must outlive this object.
-  Prefetcher(const BatchDataset& dataset, const BatchList& batches, std::span<const int64_t> order, int64_t capacity);
+  /// Prepares the batches `order` names, in order, at most `capacity` ahead. The arguments must outlive this
+  /// object.
+  Prefetcher(const BatchDataset& dataset, const BatchList& batches, std::span<const int64_t> order,
+             int64_t capacity);
   /// Stops the thread after the batch it is working on.
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  /// Waits for the next batch; to be called at most once for each element of `order`. Rethrows what making it threw,
-  /// every time from then on.
+  /// Waits for the next batch; to be called at most once for each element of `order`. Rethrows what making it
+  /// threw, every time from then on.
   Batch next();
 
  private:

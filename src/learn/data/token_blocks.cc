@@ -113,7 +113,9 @@ void TokenStream::read(int64_t begin, std::span<int64_t> out) const {
     std::copy_n(memory_.begin() + begin, out.size(), out.begin());
     return;
   }
-  auto part = static_cast<size_t>(std::upper_bound(part_begins_.begin(), part_begins_.end(), begin) - part_begins_.begin()) - 1;
+  auto part = static_cast<size_t>(std::upper_bound(part_begins_.begin(), part_begins_.end(), begin) -
+                                  part_begins_.begin()) -
+              1;
   while (!out.empty()) {
     const int64_t offset = begin - part_begins_[part];
     const int64_t count = std::min(static_cast<int64_t>(out.size()), parts_[part].num_tokens() - offset);
@@ -145,8 +147,8 @@ std::string_view break_mode_name(BreakMode mode) {
 std::vector<TokenBlock> cut_blocks(Sizes sentence_sizes, BreakMode mode, int64_t block_size,
                                    int64_t document_separator_size) {
   const bool is_size_good = block_size >= 1 && block_size <= std::numeric_limits<int32_t>::max();
-  QN_REQUIRE(is_size_good || mode == BreakMode::kEos, ErrorKind::kConfig, "tokens per sample: found ", block_size,
-             ", expected 1 to 2^31 - 1");
+  QN_REQUIRE(is_size_good || mode == BreakMode::kEos, ErrorKind::kConfig, "tokens per sample: found ",
+             block_size, ", expected 1 to 2^31 - 1");
   switch (mode) {
     case BreakMode::kNone:
       return cut_everywhere(sentence_sizes, block_size);
@@ -161,7 +163,8 @@ std::vector<TokenBlock> cut_blocks(Sizes sentence_sizes, BreakMode mode, int64_t
   return {};
 }
 
-TokenBlockDataset::TokenBlockDataset(std::shared_ptr<const TokenStream> stream, BreakMode mode, int64_t block_size)
+TokenBlockDataset::TokenBlockDataset(std::shared_ptr<const TokenStream> stream, BreakMode mode,
+                                     int64_t block_size)
     : stream_(std::move(stream)), blocks_(cut_blocks(stream_->sentence_sizes(), mode, block_size)) {}
 
 void TokenBlockDataset::read_target(int64_t index, std::span<int64_t> out) const {

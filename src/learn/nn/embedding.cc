@@ -13,8 +13,8 @@ EmbeddingImpl::EmbeddingImpl(const EmbeddingOptions& options) : options_(options
 
 at::Tensor EmbeddingImpl::forward(const at::Tensor& indices) { return slot_rows(indices, slot(), is_training()); }
 
-std::vector<std::pair<std::string, int64_t>> EmbeddingImpl::attributes() const {
-  return {{"num_embeddings", options_.num_embeddings()}, {"embedding_dim", options_.embedding_dim()}};
+std::map<std::string, std::string> EmbeddingImpl::attributes() const {
+  return {{"num_embeddings", std::to_string(options_.num_embeddings())}, {"embedding_dim", std::to_string(options_.embedding_dim())}};
 }
 
 at::Tensor EmbeddingImpl::weight() const { return dense_weight(); }

@@ -20,8 +20,8 @@ LinearImpl::LinearImpl(const LinearOptions& options) : options_(options) {
 
 at::Tensor LinearImpl::forward(const at::Tensor& input) { return slot_linear(input, slot(), bias_, is_training()); }
 
-std::vector<std::pair<std::string, int64_t>> LinearImpl::attributes() const {
-  return {{"in_features", options_.in_features()}, {"out_features", options_.out_features()}};
+std::map<std::string, std::string> LinearImpl::attributes() const {
+  return {{"in_features", std::to_string(options_.in_features())}, {"out_features", std::to_string(options_.out_features())}};
 }
 
 at::Tensor LinearImpl::weight() const { return dense_weight(); }

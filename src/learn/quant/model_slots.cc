@@ -1,6 +1,6 @@
 // Walks over a model: its slots, its parameters, its noise.
 
-#include <algorithm>
+#include <functional>
 #include <unordered_map>
 #include <unordered_set>
 

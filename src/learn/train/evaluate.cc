@@ -173,4 +173,63 @@ std::vector<WordStat> WordScores::stats() const {
   return sorted;
 }
 
+// ---- whole splits --------------------------------------------------------------------------------------------------
+
+namespace {
+
+void check_window(const LmEvaluationOptions& options, int64_t max_positions) {
+  QN_REQUIRE(options.tokens_per_sample > options.context_window, ErrorKind::kConfig, "--context-window ",
+             options.context_window, " leaves no room in samples of ", options.tokens_per_sample,
+             " tokens: expected less than --tokens-per-sample");
+  QN_REQUIRE(max_positions <= 0 || options.tokens_per_sample <= max_positions, ErrorKind::kConfig,
+             "--tokens-per-sample ", options.tokens_per_sample, " is more than the ", max_positions,
+             " positions of the model");
+}
+
+/// Hands the scored part of every sample of a batch to the collector.
+void collect_words(const data::Batch& batch, const at::Tensor& log_probs, const LmEvaluationOptions& options,
+                   WordScores& scores) {
+  for (int64_t i = 0; i < batch.num_sentences; ++i) {
+    const auto row = static_cast<size_t>(i);
+    const int64_t begin = batch.start_indices[row];
+    const int64_t length = batch.lengths[row] - begin;
+    const at::Tensor target = batch.target[i].narrow(0, begin, length).contiguous();
+    const at::Tensor score = log_probs[i].narrow(0, begin, length).contiguous();
+    const int64_t* targets = target.const_data_ptr<int64_t>();
+    const float* values = score.const_data_ptr<float>();
+    const auto words = scores.add({targets, targets + length}, {values, values + length});
+    if (options.on_words) options.on_words(batch.ids[row], words);
+  }
+}
+
+}  // namespace
+
+LmEvaluation evaluate_lm(models::LanguageModel& model, const data::LanguageModelData& data, const std::string& split,
+                         const LmEvaluationOptions& options) {
+  check_window(options, model.max_positions());
+  data::LanguageModelOptions block_options;
+  block_options.tokens_per_sample = options.tokens_per_sample - options.context_window;
+  block_options.sample_break_mode = options.sample_break_mode;
+  block_options.output_dictionary_size = options.output_dictionary_size;
+  const auto blocks = data.split(split, block_options);
+  const data::ContextWindowDataset dataset(blocks, block_options.tokens_per_sample, options.context_window);
+  const data::BatchList batches =
+      evaluation_batches(dataset, options.max_tokens, options.batch_size, model.max_positions());
+
+  WordScores words(*data.dictionary(), options.continuation_marker);
+  const bool needs_words = options.word_stats || options.on_words || !options.continuation_marker.empty();
+  LmEvaluation evaluation;
+  int64_t batches_done = 0;
+  EvaluateOptions scoring{options.compute_type, options.softmax_batch, {}};
+  scoring.on_batch = [&](const data::Batch& batch, const at::Tensor& log_probs) {
+    evaluation.num_samples += batch.num_sentences;
+    if (needs_words) collect_words(batch, log_probs, options, words);
+    if (options.on_progress) options.on_progress(++batches_done, batches.size());
+  };
+  evaluation.sum = evaluate_nll(model, dataset, batches, scoring);
+  evaluation.sum.num_tokens -= words.num_continuations();
+  if (options.word_stats) evaluation.word_stats = words.stats();
+  return evaluation;
+}
+
 }  // namespace quantnoise::train

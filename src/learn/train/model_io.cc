@@ -263,6 +263,16 @@ LoadedModel load_model(const std::string& path, codec::CentroidGradient gradient
   return loaded;
 }
 
+std::map<std::string, std::string> stored_task_options(const pack::ModelFile& file) {
+  const auto history = nlohmann::json::parse(file.history_json, nullptr, false);
+  std::map<std::string, std::string> options;
+  if (!history.is_object() || !history.contains("task") || !history["task"].is_object()) return options;
+  for (const auto& [name, value] : history["task"].items()) {
+    if (value.is_primitive()) options.emplace(name, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return options;
+}
+
 void require_same_dictionary(const text::Dictionary& model_dictionary, const text::Dictionary& data_dictionary,
                              const std::string& data_name) {
   if (model_dictionary == data_dictionary) return;

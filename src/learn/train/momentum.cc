@@ -1,4 +1,6 @@
 // Optimizers with one momentum buffer.
+#include <bit>
+
 #include "learn/train/optimizers.h"
 
 namespace quantnoise::train {
@@ -19,20 +21,25 @@ class Nag : public Optimizer {
       TensorState& state = *item.state;
       if (state.empty()) {
         state["momentum_buffer"] = at::zeros_like(item.parameter);
-        state["lr_old"] = at::full({}, initial_lr_, at::kDouble);
+        state[kFormerLr] = exact(initial_lr_);
       }
-      const double lr_old = state["lr_old"].item<double>();
+      const auto lr_old = std::bit_cast<double>(state[kFormerLr].item<int64_t>());
       const double correction = lr_old > 0 ? lr() / lr_old : lr();
       at::Tensor& buffer = state["momentum_buffer"];
       if (weight_decay_ != 0) item.parameter.mul_(1 - lr() * weight_decay_);
       item.parameter.add_(buffer, momentum_ * momentum_ * correction);
       item.parameter.add_(item.gradient, -(1 + momentum_) * lr());
       buffer.mul_(momentum_ * correction).add_(item.gradient, -lr());
-      state["lr_old"].fill_(lr());
+      state[kFormerLr] = exact(lr());
     }
   }
 
  private:
+  static constexpr const char* kFormerLr = "lr_old_bits";
+
+  /// A double in a tensor type that files hold: its bits, so that a resumed run sees the very number.
+  static at::Tensor exact(double value) { return at::full({}, std::bit_cast<int64_t>(value), at::kLong); }
+
   double momentum_;
   double weight_decay_;
   double initial_lr_;

@@ -1,0 +1,47 @@
+#include "quantnoise/train/criterion.h"
+
+#include "learn/train/registry.h"
+
+namespace quantnoise::train {
+namespace {
+
+/// Sum of −ln p(target) over all targets that are not padding (facts 6.3).
+class CrossEntropy : public Criterion {
+ public:
+  explicit CrossEntropy(const CriterionOptions& options) : options_(options) {}
+
+  CriterionResult forward(models::LanguageModel& model, const data::Batch& batch) const override {
+    const at::Tensor features = model.features(batch.tokens);
+    return {model.nll_sum(features, batch.target), options_.sentence_avg ? batch.num_sentences : batch.num_tokens};
+  }
+
+ private:
+  CriterionOptions options_;
+};
+
+std::unique_ptr<Criterion> make_cross_entropy(const CriterionOptions& options) {
+  return std::make_unique<CrossEntropy>(options);
+}
+
+using Factory = std::unique_ptr<Criterion> (*)(const CriterionOptions&);
+
+const Registry<Factory>& registry() {
+  static const Registry<Factory> table = {"--criterion", {{"cross_entropy", make_cross_entropy}}};
+  return table;
+}
+
+}  // namespace
+
+CriterionOptions criterion_options(const config::OptionValues& values) {
+  CriterionOptions options;
+  options.sentence_avg = values.get_bool("sentence-avg");
+  return options;
+}
+
+std::vector<std::string> criterion_names() { return registry().names(); }
+
+std::unique_ptr<Criterion> make_criterion(const std::string& name, const CriterionOptions& options) {
+  return registry().find(name)(options);
+}
+
+}  // namespace quantnoise::train

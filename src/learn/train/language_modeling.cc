@@ -1,0 +1,74 @@
+#include <nlohmann/json.hpp>
+
+#include "learn/train/model_options.h"
+#include "learn/train/tasks.h"
+#include "quantnoise/base/error.h"
+#include "quantnoise/base/log.h"
+#include "quantnoise/models/registry.h"
+#include "quantnoise/train/model_io.h"
+
+namespace quantnoise::train {
+namespace {
+
+text::Dictionary dictionary_of(const pack::ModelFile& file, const std::string& name) {
+  const auto blob = file.blobs.find("dictionary");
+  QN_REQUIRE(blob != file.blobs.end(), ErrorKind::kFormat, name, " holds no dictionary");
+  return text::Dictionary(text::DictionaryView::open(blob->second.bytes, name));
+}
+
+class LanguageModeling : public Task {
+ public:
+  explicit LanguageModeling(const config::OptionValues& values)
+      : values_(values), data_(data::LanguageModelData::open(values.get_string("data"))) {}
+
+  const text::Dictionary& dictionary() const override { return *data_.dictionary(); }
+  const std::string& tokenizer_name() const override { return data_.tokenizer_name(); }
+
+  std::shared_ptr<const data::BatchDataset> dataset(const std::string& split, bool combine,
+                                                    int64_t max_positions) const override {
+    data::LanguageModelOptions options;
+    options.tokens_per_sample = tokens_per_sample(max_positions);
+    options.sample_break_mode = data::parse_break_mode(values_.get_string("sample-break-mode"));
+    options.combine = combine;
+    options.output_dictionary_size = values_.get_int("output-dictionary-size");
+    return data_.split(split, options);
+  }
+
+  std::shared_ptr<models::LanguageModel> build_model(const pack::ModelFile* file) const override {
+    if (file == nullptr) {
+      const std::string family = models::find_architecture(values_.get_string("arch")).family;
+      return models::make_model(family, models::to_json(transformer_lm_options(values_, dictionary().size())));
+    }
+    require_no_conflict(file->options_json, values_, "the restored file");
+    require_same_dictionary(dictionary_of(*file, "the restored file"), dictionary(), data_.folder());
+    return models::make_model(file->architecture, with_regularization(file->options_json, values_));
+  }
+
+  std::string describe() const override {
+    return nlohmann::json{{"name", "language_modeling"},
+                          {"tokens_per_sample", values_.get_int("tokens-per-sample")},
+                          {"sample_break_mode", values_.get_string("sample-break-mode")}}
+        .dump();
+  }
+
+ private:
+  int64_t tokens_per_sample(int64_t max_positions) const {
+    const int64_t wanted = values_.get_int("tokens-per-sample");
+    if (wanted <= max_positions) return wanted;
+    // Only a restored model can be shorter than the default.
+    if (!values_.is_explicit("tokens-per-sample")) return max_positions;
+    throw Error(ErrorKind::kConfig, str_cat("--tokens-per-sample ", wanted, " exceeds the model's longest sequence, ",
+                                            max_positions, " tokens (max_target_positions)"));
+  }
+
+  const config::OptionValues& values_;
+  data::LanguageModelData data_;
+};
+
+}  // namespace
+
+std::unique_ptr<Task> make_language_modeling(const config::OptionValues& values) {
+  return std::make_unique<LanguageModeling>(values);
+}
+
+}  // namespace quantnoise::train

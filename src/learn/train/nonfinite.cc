@@ -1,0 +1,100 @@
+#include "learn/train/nonfinite.h"
+
+#include <ATen/record_function.h>
+
+#include <unordered_map>
+
+#include "quantnoise/base/error.h"
+
+namespace quantnoise::train {
+namespace {
+
+bool all_finite(const at::Tensor& tensor) { return at::isfinite(tensor.detach()).all().item<bool>(); }
+
+bool is_checkable(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.is_floating_point() && tensor.numel() > 0;
+}
+
+/// Operators whose results are memory not written yet.
+bool leaves_memory_unwritten(std::string_view name) {
+  return name.find("empty") != std::string_view::npos || name.find("resize") != std::string_view::npos;
+}
+
+/// What the watcher of this thread has seen; callbacks of torch carry no state of ours.
+struct Watch {
+  std::unordered_map<const void*, std::string> layer_of;  // weight data → layer
+  std::string layer;                                      // whose weight was used last
+  std::string fault;
+};
+thread_local Watch* current_watch = nullptr;
+
+std::string layer_name(const std::string& parameter) {
+  const size_t dot = parameter.rfind('.');
+  return dot == std::string::npos ? parameter : parameter.substr(0, dot);
+}
+
+void check_results(const at::RecordFunction& call, at::ObserverContext*) {
+  Watch* watch = current_watch;
+  if (watch == nullptr || !watch->fault.empty()) return;
+  const at::DisableRecordFunctionGuard no_recursion;
+  for (const c10::IValue& input : call.inputs()) {
+    if (!input.isTensor() || !input.toTensor().defined() || !input.toTensor().has_storage()) continue;
+    const auto found = watch->layer_of.find(input.toTensor().storage().data());
+    if (found != watch->layer_of.end()) watch->layer = found->second;
+  }
+  if (leaves_memory_unwritten(call.name())) return;
+  for (const c10::IValue& output : call.outputs()) {
+    if (!output.isTensor() || !is_checkable(output.toTensor()) || all_finite(output.toTensor())) continue;
+    watch->fault = str_cat(watch->layer.empty() ? "a result" : "a result in or after layer " + watch->layer, " (",
+                           call.name(), ") is not finite");
+    return;
+  }
+}
+
+}  // namespace
+
+std::string first_nonfinite_parameter(const torch::nn::Module& model) {
+  for (const auto& [name, tensor] : quant::unique_parameters(model)) {
+    if (!all_finite(tensor)) return name;
+  }
+  return "";
+}
+
+std::string first_nonfinite_layer(torch::nn::Module& model, at::ScalarType compute_type,
+                                  const std::function<void()>& forward) {
+  const torch::NoGradGuard no_grad;
+  Watch watch;
+  for (const auto& [name, tensor] : quant::unique_parameters(model)) {
+    watch.layer_of[tensor.storage().data()] = layer_name(name);
+  }
+  std::vector<at::Tensor> alive;  // noised and cast copies, as the layers will use them
+  for (const quant::NamedSlot& named : quant::named_slots(model)) {
+    alive.push_back(named.slot->value(model.is_training(), compute_type));
+    watch.layer_of[alive.back().storage().data()] = named.name;
+  }
+  current_watch = &watch;
+  const at::CallbackHandle handle = at::addThreadLocalCallback(
+      at::RecordFunctionCallback([](const at::RecordFunction&) -> std::unique_ptr<at::ObserverContext> { return nullptr; },
+                                 check_results)
+          .needsInputs(true)
+          .needsOutputs(true)
+          .scopes({at::RecordScope::FUNCTION}));
+  try {
+    forward();
+  } catch (const std::exception&) {
+    // The search explains another failure; what it stumbles over itself does not matter.
+  }
+  at::removeCallback(handle);
+  current_watch = nullptr;
+  return watch.fault;
+}
+
+std::string nonfinite_gradient(const std::vector<quant::NamedParameter>& parameters) {
+  for (auto item = parameters.rbegin(); item != parameters.rend(); ++item) {
+    const at::Tensor& gradient = item->tensor.grad();
+    if (gradient.defined() && !all_finite(gradient)) return item->name;
+  }
+  return "";
+}
+
+}  // namespace quantnoise::train

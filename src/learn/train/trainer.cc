@@ -1,0 +1,106 @@
+#include "quantnoise/train/trainer.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "learn/train/nonfinite.h"
+#include "quantnoise/base/error.h"
+#include "quantnoise/quant/context.h"
+
+namespace quantnoise::train {
+namespace {
+
+constexpr const char* kDivergedHint =
+    "lower --lr, lengthen the warm-up or set --clip-norm; checkpoints saved before are as they were";
+
+/// Euclidean norm over all gradients; partial sums in double.
+double total_norm(const std::vector<at::Tensor>& gradients) {
+  const at::Tensor norms = at::stack(at::_foreach_norm(gradients, 2)).to(at::kDouble);
+  return norms.square().sum().sqrt().item<double>();
+}
+
+}  // namespace
+
+Trainer::Trainer(std::shared_ptr<models::LanguageModel> model, std::unique_ptr<Criterion> criterion,
+                 std::unique_ptr<Optimizer> optimizer, std::unique_ptr<LrScheduler> scheduler,
+                 const TrainerOptions& options)
+    : model_(std::move(model)),
+      criterion_(std::move(criterion)),
+      optimizer_(std::move(optimizer)),
+      scheduler_(std::move(scheduler)),
+      options_(options) {}
+
+UpdateStats Trainer::update(std::span<const data::Batch> batches) {
+  const quant::ComputeTypeGuard compute_type(options_.compute_type);
+  model_->train();
+  optimizer_->zero_grad();
+  torch::manual_seed(options_.seed + static_cast<uint64_t>(num_updates_));
+  UpdateStats stats;
+  stats.lr = scheduler_->lr(num_updates_);
+  uint32_t micro_batch = 0;
+  for (const data::Batch& batch : batches) {
+    quant::set_noise_clock({options_.seed, static_cast<uint64_t>(num_updates_), micro_batch++});
+    if (!batch.empty()) accumulate(batch, stats);
+  }
+  scale_gradients(stats);
+  optimizer_->set_lr(stats.lr);
+  optimizer_->step();
+  ++num_updates_;
+  return stats;
+}
+
+void Trainer::accumulate(const data::Batch& batch, UpdateStats& stats) {
+  CriterionResult result = criterion_->forward(*model_, batch);
+  const double loss = result.loss.item<double>();
+  if (!std::isfinite(loss)) {
+    std::string cause = first_nonfinite_parameter(*model_);
+    if (!cause.empty()) {
+      cause = str_cat("parameter ", cause, " holds values that are not finite");
+    } else {
+      cause = first_nonfinite_layer(*model_, options_.compute_type, [&] { criterion_->forward(*model_, batch); });
+    }
+    throw Error(ErrorKind::kNumeric,
+                str_cat("the loss of update ", num_updates_ + 1, " is ", loss, cause.empty() ? "" : ": ", cause),
+                kDivergedHint);
+  }
+  result.loss.backward();
+  stats.loss += loss;
+  stats.sample_size += result.sample_size;
+  stats.num_tokens += batch.num_tokens;
+  stats.num_sentences += batch.num_sentences;
+}
+
+void Trainer::scale_gradients(UpdateStats& stats) {
+  const torch::NoGradGuard no_grad;
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, tensor] : optimizer_->parameters()) {
+    if (tensor.grad().defined()) gradients.push_back(tensor.grad());
+  }
+  if (gradients.empty()) return;
+  const double average = 1.0 / static_cast<double>(std::max<int64_t>(stats.sample_size, 1));
+  stats.gradient_norm = total_norm(gradients) * average;
+  if (!std::isfinite(stats.gradient_norm)) {
+    const std::string culprit = nonfinite_gradient(optimizer_->parameters());
+    throw Error(ErrorKind::kNumeric,
+                str_cat("the gradient of update ", num_updates_ + 1, " is not finite",
+                        culprit.empty() ? "" : str_cat("; nearest to the loss: parameter ", culprit)),
+                kDivergedHint);
+  }
+  double factor = average;
+  if (options_.clip_norm > 0) {
+    factor *= std::min(1.0, options_.clip_norm / (stats.gradient_norm + 1e-6));
+    stats.clipped = stats.gradient_norm > options_.clip_norm;
+  }
+  at::_foreach_mul_(gradients, factor);
+}
+
+void set_up_torch(int num_threads) {
+  at::globalContext().setDeterministicAlgorithms(/*enabled=*/true, /*warn_only=*/true);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+  if (num_threads > 0) at::set_num_threads(num_threads);
+}
+
+}  // namespace quantnoise::train

@@ -1,0 +1,68 @@
+// qn info: what this program will use on this machine.
+
+#include <ATen/Version.h>
+#include <torch/torch.h>
+#include <torch/version.h>
+
+#include <nlohmann/json.hpp>
+
+#include "learn/train/option_group.h"
+#include "quantnoise/base/error.h"
+#include "quantnoise/kernels/kernel_table.h"
+#include "tools/qn/command.h"
+#include "tools/qn/shared_options.h"
+#include "tools/qn/terminal.h"
+#include "tools/qn/version.h"
+
+namespace quantnoise::tool {
+
+namespace {
+
+void declare(config::OptionTable& table) {
+  train::OptionGroup group(table, "output");
+  group.flag("json", "one JSON object");
+  declare_threads(table);
+}
+
+std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (const kernels::KernelTable* table : kernels::available_kernel_tables()) names.push_back(table->name);
+  return names;
+}
+
+int run(const Invocation& invocation) {
+  apply_threads(invocation.values);
+  const std::string kernels_used = kernels::kernel_table().name;
+  if (invocation.values.get_bool("json")) {
+    const nlohmann::json object = {{"version", kVersion},
+                                   {"torch", TORCH_VERSION},
+                                   {"torch_cpu_capability", at::get_cpu_capability()},
+                                   {"threads", at::get_num_threads()},
+                                   {"cpu", kernels::cpu_description()},
+                                   {"kernels", kernels_used},
+                                   {"kernels_available", kernel_names()}};
+    print_result(object.dump(2));
+    return 0;
+  }
+  print_result(str_cat("quantnoise  ", kVersion));
+  print_result(str_cat("torch       ", TORCH_VERSION, ", ", at::get_cpu_capability()));
+  print_result(str_cat("threads     ", at::get_num_threads()));
+  print_result(str_cat("cpu         ", kernels::cpu_description()));
+  print_result(str_cat("kernels     ", kernels_used, " (available: ", join(kernel_names(), ", "),
+                       "; the environment variable QN_CPU forces one)"));
+  return 0;
+}
+
+}  // namespace
+
+Command info_command() {
+  Command command;
+  command.name = "info";
+  command.summary = "Shows versions, processor, chosen kernels and threads.";
+  command.takes_recipe = false;
+  command.declare = declare;
+  command.run = run;
+  return command;
+}
+
+}  // namespace quantnoise::tool

@@ -1,0 +1,230 @@
+// qn inspect: what a model file holds.
+
+#include <algorithm>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "learn/train/option_group.h"
+#include "quantnoise/base/error.h"
+#include "quantnoise/pack/model_file.h"
+#include "tools/qn/command.h"
+#include "tools/qn/terminal.h"
+
+namespace quantnoise::tool {
+
+namespace {
+
+using nlohmann::json;
+
+void declare(config::OptionTable& table) {
+  train::OptionGroup group(table, "");
+  group.text("model", "", "model file or checkpoint (positional)");
+  group.flag("json", "one JSON object");
+}
+
+std::string scheme_name(codec::Scheme scheme) {
+  switch (scheme) {
+    case codec::Scheme::kDense: return "dense";
+    case codec::Scheme::kAffine: return "affine";
+    case codec::Scheme::kProduct: return "pq";
+  }
+  return "";
+}
+
+std::string type_name(codec::ScalarType type) {
+  switch (type) {
+    case codec::ScalarType::kF32: return "fp32";
+    case codec::ScalarType::kF16: return "fp16";
+    case codec::ScalarType::kBF16: return "bf16";
+    case codec::ScalarType::kI8: return "int8";
+    case codec::ScalarType::kU8: return "uint8";
+    case codec::ScalarType::kI32: return "int32";
+    case codec::ScalarType::kI64: return "int64";
+  }
+  return "";
+}
+
+json parsed(const std::string& text) {
+  json object = json::parse(text, nullptr, false);
+  return object.is_discarded() ? json::object() : object;
+}
+
+/// Names of the weights that were trained with noise, as the trainer recorded them.
+std::set<std::string> noised_names(const json& history) {
+  std::set<std::string> names;
+  const auto noise = history.find("noise");
+  if (noise == history.end() || !noise->is_object() || !noise->contains("noised")) return names;
+  for (const json& name : (*noise)["noised"]) {
+    if (name.is_string()) names.insert(name.get<std::string>());
+  }
+  return names;
+}
+
+bool was_noised(const std::set<std::string>& noised, const std::string& weight) {
+  const std::string layer = weight.substr(0, weight.rfind(".weight"));
+  return noised.contains(weight) || noised.contains(layer);
+}
+
+json weight_json(const std::string& name, const codec::PackedWeight& weight, const pack::ModelFile& file,
+                 const std::set<std::string>& noised) {
+  std::vector<std::string> aliases;
+  for (const auto& [alias, canonical] : file.ties) {
+    if (canonical == name) aliases.push_back(alias);
+  }
+  json object = {{"name", name},
+                 {"scheme", scheme_name(weight.scheme)},
+                 {"shape", weight.shape},
+                 {"bytes", weight.stored_bytes()},
+                 {"aliases", aliases},
+                 {"noised", was_noised(noised, name)}};
+  if (weight.scheme == codec::Scheme::kProduct) {
+    object["block_size"] = weight.block_size;
+    object["num_centroids"] = weight.num_centroids;
+    object["code_bits"] = weight.code_bits;
+    object["centroid_type"] = type_name(weight.centroid_type);
+  } else if (weight.scheme == codec::Scheme::kAffine) {
+    object["bits"] = weight.code_bits;
+    object["per_channel"] = weight.affine_axis == 0;
+  } else {
+    object["type"] = type_name(weight.dense_type);
+  }
+  return object;
+}
+
+json size_json(const pack::SizeReport& size) {
+  return {{"file", size.file_bytes},        {"header", size.header_bytes}, {"codes", size.code_bytes},
+          {"centroids", size.centroid_bytes}, {"affine", size.affine_bytes}, {"dense", size.dense_bytes},
+          {"blobs", size.blob_bytes},       {"training", size.training_bytes}, {"padding", size.padding_bytes}};
+}
+
+json describe(const std::string& path) {
+  const pack::ModelFile file = pack::read_model_file(path);
+  const json history = parsed(file.history_json);
+  const std::set<std::string> noised = noised_names(history);
+  json weights = json::array();
+  for (const auto& [name, weight] : file.weights) weights.push_back(weight_json(name, weight, file, noised));
+  json tensors = json::array();
+  json blobs = json::object();
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.starts_with(pack::kTrainingPrefix)) continue;
+    tensors.push_back({{"name", name}, {"type", type_name(tensor.type)}, {"shape", tensor.shape},
+                       {"bytes", tensor.data.bytes.size()}});
+  }
+  for (const auto& [name, blob] : file.blobs) blobs[name] = blob.bytes.size();
+  return {{"path", path},
+          {"kind", file.kind},
+          {"format_version", file.format_version},
+          {"architecture", file.architecture},
+          {"options", parsed(file.options_json)},
+          {"weights", weights},
+          {"tensors", tensors},
+          {"blobs", blobs},
+          {"ties", file.ties},
+          {"history", history},
+          {"size", size_json(pack::size_report(path))}};
+}
+
+// ---- text ----------------------------------------------------------------------------------------------------------
+
+std::string with_separators(uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (auto i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  return digits;
+}
+
+std::string shape_text(const json& shape) { return join(shape.get<std::vector<int64_t>>(), " x "); }
+
+std::string scheme_text(const json& weight) {
+  const std::string scheme = weight["scheme"];
+  if (scheme == "pq") {
+    return str_cat("pq ", weight["num_centroids"].get<int>(), " x ", weight["block_size"].get<int>(), ", ",
+                   weight["code_bits"].get<int>(), " bit");
+  }
+  if (scheme == "affine") return str_cat("int", weight["bits"].get<int>());
+  return weight["type"];
+}
+
+/// Columns padded to their longest cell; the third one (bytes) to the right.
+std::string table_text(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths(rows.front().size(), 0);
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::ostringstream out;
+  for (const auto& row : rows) {
+    std::ostringstream line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      line << "  " << (i == 3 ? std::right : std::left) << std::setw(static_cast<int>(widths[i])) << row[i];
+    }
+    std::string text = line.str();
+    out << text.erase(text.find_last_not_of(' ') + 1) << '\n';
+  }
+  return out.str();
+}
+
+std::string weights_text(const json& weights) {
+  std::vector<std::vector<std::string>> rows = {{"weight", "scheme", "shape", "bytes", ""}};
+  for (const json& weight : weights) {
+    std::vector<std::string> remarks;
+    if (weight["noised"].get<bool>()) remarks.emplace_back("noised");
+    for (const json& alias : weight["aliases"]) remarks.push_back("= " + alias.get<std::string>());
+    rows.push_back({weight["name"], scheme_text(weight), shape_text(weight["shape"]),
+                    with_separators(weight["bytes"].get<uint64_t>()), join(remarks, "  ")});
+  }
+  return table_text(rows);
+}
+
+std::string size_text(const json& size) {
+  std::string text = str_cat("size: ", with_separators(size["file"].get<uint64_t>()), " bytes\n");
+  const std::vector<std::pair<const char*, const char*>> parts = {
+      {"codes", "product codes"},          {"centroids", "centroids"},          {"affine", "int-N codes and scales"},
+      {"dense", "dense weights and other tensors"}, {"blobs", "dictionary and tokenizer"}, {"training", "training state"},
+      {"header", "header"},                {"padding", "padding"}};
+  for (const auto& [key, title] : parts) {
+    const auto bytes = size[key].get<uint64_t>();
+    if (bytes == 0) continue;
+    std::ostringstream line;
+    line << "  " << std::setw(15) << with_separators(bytes) << "  " << title << '\n';
+    text += line.str();
+  }
+  return text;
+}
+
+std::string text_of(const json& file) {
+  uint64_t other_bytes = 0;
+  for (const json& tensor : file["tensors"]) other_bytes += tensor["bytes"].get<uint64_t>();
+  std::string text = str_cat(file["path"].get<std::string>(), ": ", file["kind"].get<std::string>(), ", ",
+                             file["architecture"].get<std::string>(), ", format ", file["format_version"].get<int>(),
+                             "\n\n", weights_text(file["weights"]), "\nother tensors: ", file["tensors"].size(), ", ",
+                             with_separators(other_bytes), " bytes\n\n", size_text(file["size"]));
+  for (const auto& [name, value] : file["history"].items()) text += str_cat("\n", name, ": ", value.dump(), "\n");
+  return text;
+}
+
+int run(const Invocation& invocation) {
+  const json file = describe(invocation.values.get_string("model"));
+  if (invocation.values.get_bool("json")) {
+    print_result(file.dump(2, ' ', false, json::error_handler_t::replace));
+  } else {
+    print_text(text_of(file));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command inspect_command() {
+  Command command;
+  command.name = "inspect";
+  command.summary = "Shows what a model file holds: weights, schemes, bytes, ties, what was noised, how it was made.";
+  command.examples = {"qn inspect compressed.qn"};
+  command.positional = {"model"};
+  command.takes_recipe = false;
+  command.declare = declare;
+  command.run = run;
+  return command;
+}
+
+}  // namespace quantnoise::tool

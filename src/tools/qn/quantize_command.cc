@@ -1,0 +1,28 @@
+// qn quantize: compresses a model by all stages of a configuration, without finetuning.
+
+#include "quantnoise/train/options.h"
+#include "quantnoise/train/run.h"
+#include "tools/qn/command.h"
+#include "tools/qn/terminal.h"
+
+namespace quantnoise::tool {
+
+namespace {
+
+int run(const Invocation& invocation) { return train::run_quantize(invocation.values, terminal_output()); }
+
+}  // namespace
+
+Command quantize_command() {
+  Command command;
+  command.name = "quantize";
+  command.summary = "Compresses a model by iterative product quantization, without finetuning.";
+  command.examples = {"qn quantize checkpoints/checkpoint_best.qn --config ipq.yaml -o compressed.qn"};
+  command.positional = {"model"};
+  command.takes_recipe = false;  // --config names the quantization here
+  command.declare = train::declare_quantize_options;
+  command.run = run;
+  return command;
+}
+
+}  // namespace quantnoise::tool

@@ -1,0 +1,29 @@
+#include "tools/qn/shared_options.h"
+
+#include "learn/train/option_group.h"
+#include "quantnoise/train/options.h"
+#include "tools/qn/terminal.h"
+
+namespace quantnoise::tool {
+
+void declare_threads(config::OptionTable& table) {
+  train::OptionGroup group(table, train::option_group::kMachine);
+  group.integer("threads", "", "threads of computation; default: one for each core").min(1);
+}
+
+void apply_threads(const config::OptionValues& values) {
+  if (values.has_value("threads")) at::set_num_threads(static_cast<int>(values.get_int("threads")));
+}
+
+void declare_precision(config::OptionTable& table) {
+  train::OptionGroup group(table, train::option_group::kMachine);
+  group.flag("bf16", "matrix products in bfloat16 instead of fp32");
+  group.flag("fp16", "on a CPU this means --bf16");
+}
+
+at::ScalarType compute_type_of(const config::OptionValues& values) {
+  if (values.get_bool("fp16")) print_message("--fp16 on a CPU means bfloat16");
+  return values.get_bool("fp16") || values.get_bool("bf16") ? at::kBFloat16 : at::kFloat;
+}
+
+}  // namespace quantnoise::tool
