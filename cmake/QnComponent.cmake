@@ -53,7 +53,12 @@ function(qn_test name)
     target_link_libraries(test_${name} PRIVATE qn_torch)
     target_precompile_headers(test_${name} REUSE_FROM qn_torch_pch)
   endif()
+  # Fast tests use one thread; all others use two, and parallel runs of ctest count that.
+  set(processors 2)
+  if("fast" IN_LIST ARG_LABELS)
+    set(processors 1)
+  endif()
   include(GoogleTest)
   gtest_discover_tests(test_${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    TEST_PREFIX "${name}." PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+    TEST_PREFIX "${name}." PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600 PROCESSORS ${processors})
 endfunction()

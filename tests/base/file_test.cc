@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <stdexcept>
 
-#include "temporary_folder.h"
 #include "quantnoise/base/error.h"
+#include "temporary_folder.h"
 
 namespace quantnoise::base {
 namespace {
@@ -135,7 +135,8 @@ TEST(MappedFile, Empty) {
 TEST(MappedFile, MissingFileAndFolder) {
   const TemporaryFolder folder;
   const std::string missing = message_of([&] { MappedFile::open(folder.file("missing")); });
-  EXPECT_NE(missing.find("cannot read " + folder.file("missing") + ": No such file"), std::string::npos) << missing;
+  EXPECT_NE(missing.find("cannot read " + folder.file("missing") + ": No such file"), std::string::npos)
+      << missing;
   const std::string directory = message_of([&] { MappedFile::open(folder.path()); });
   EXPECT_NE(directory.find("not a regular file"), std::string::npos) << directory;
 }

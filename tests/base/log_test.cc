@@ -11,7 +11,8 @@ namespace {
 TEST(Log, GoesToTheSinkAndNowhereWithoutOne) {
   log(LogLevel::kInfo, "lost");
   std::vector<std::pair<LogLevel, std::string>> messages;
-  LogSink former = set_log_sink([&](LogLevel level, const std::string& text) { messages.emplace_back(level, text); });
+  LogSink former =
+      set_log_sink([&](LogLevel level, const std::string& text) { messages.emplace_back(level, text); });
   log(LogLevel::kInfo, "one");
   log(LogLevel::kWarning, "two");
   set_log_sink(std::move(former));

@@ -31,7 +31,8 @@ TEST(Philox, HashNameIsFnv1a) {
 
 TEST(RandomStream, ADrawIsALaneOfItsGroup) {
   const RandomStream stream(17, hash_name("decoder.layers.0.fc1"), 5, 3);
-  for (const uint64_t index : {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{3}, uint64_t{4}, uint64_t{1} << 36}) {
+  for (const uint64_t index :
+       {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{3}, uint64_t{4}, uint64_t{1} << 36}) {
     const uint64_t group = index / 4;
     const Block block =
         philox4x32({static_cast<uint32_t>(group), static_cast<uint32_t>(group >> 32), 5, 3}, stream.key);

@@ -16,19 +16,49 @@ using ::testing::HasSubstr;
 
 OptionTable sample_table() {
   OptionTable table;
-  table.add({.name = "task", .type = OptionType::kChoice, .default_text = "language_modeling", .group = "task",
+  table.add({.name = "task",
+             .type = OptionType::kChoice,
+             .default_text = "language_modeling",
+             .group = "task",
              .choices = {"language_modeling", "masked_lm"}});
-  table.add({.name = "lr", .type = OptionType::kFloatList, .default_text = "0.25", .group = "optimization", .min = 0,
+  table.add({.name = "lr",
+             .type = OptionType::kFloatList,
+             .default_text = "0.25",
+             .group = "optimization",
+             .min = 0,
              .aliases = {"learning-rate"}});
-  table.add({.name = "update-freq", .type = OptionType::kIntList, .default_text = "1", .group = "optimization", .min = 1});
-  table.add({.name = "adam-betas", .type = OptionType::kFloatList, .default_text = "(0.9, 0.999)", .group = "optimization"});
-  table.add({.name = "max-update", .type = OptionType::kInt, .default_text = "0", .group = "optimization", .min = 0});
+  table.add({.name = "update-freq",
+             .type = OptionType::kIntList,
+             .default_text = "1",
+             .group = "optimization",
+             .min = 1});
+  table.add({.name = "adam-betas",
+             .type = OptionType::kFloatList,
+             .default_text = "(0.9, 0.999)",
+             .group = "optimization"});
+  table.add({.name = "max-update",
+             .type = OptionType::kInt,
+             .default_text = "0",
+             .group = "optimization",
+             .min = 0});
   table.add({.name = "max-tokens", .type = OptionType::kInt, .unit = "tokens", .group = "data", .min = 1});
-  table.add({.name = "quant-noise-pq", .type = OptionType::kFloat, .default_text = "0", .group = "noise", .min = 0, .max = 1});
+  table.add({.name = "quant-noise-pq",
+             .type = OptionType::kFloat,
+             .default_text = "0",
+             .group = "noise",
+             .min = 0,
+             .max = 1});
   table.add({.name = "fp16", .type = OptionType::kBool, .group = "optimization"});
-  table.add({.name = "save-dir", .type = OptionType::kString, .default_text = "checkpoints", .group = "checkpoint"});
+  table.add({.name = "save-dir",
+             .type = OptionType::kString,
+             .default_text = "checkpoints",
+             .group = "checkpoint"});
   table.add({.name = "restore-file", .type = OptionType::kString, .group = "checkpoint"});
-  table.add({.name = "ddp-backend", .type = OptionType::kString, .default_text = "c10d", .group = "distributed", .no_effect = true});
+  table.add({.name = "ddp-backend",
+             .type = OptionType::kString,
+             .default_text = "c10d",
+             .group = "distributed",
+             .no_effect = true});
   return table;
 }
 
@@ -68,7 +98,8 @@ TEST(OptionTable, RefusesWrongDeclarations) {
   OptionTable options = sample_table();
   error_of([&] { options.add({.name = "lr", .type = OptionType::kFloat}); }, ErrorKind::kInternal);
   error_of([&] { options.add({.name = "rate", .aliases = {"learning_rate"}}); }, ErrorKind::kInternal);
-  error_of([&] { options.add({.name = "n", .type = OptionType::kInt, .default_text = "x"}); }, ErrorKind::kInternal);
+  error_of([&] { options.add({.name = "n", .type = OptionType::kInt, .default_text = "x"}); },
+           ErrorKind::kInternal);
   error_of([&] { options.add({.name = "c", .type = OptionType::kChoice}); }, ErrorKind::kInternal);
 }
 
@@ -134,7 +165,8 @@ struct BadValue {
 class BadValueTest : public ::testing::TestWithParam<BadValue> {};
 
 TEST_P(BadValueTest, IsRefusedWithNameTextAndExpectation) {
-  const OptionSpec spec{.name = "x", .type = GetParam().type, .choices = {"adam", "sgd"}, .min = -10, .max = 10};
+  const OptionSpec spec{
+      .name = "x", .type = GetParam().type, .choices = {"adam", "sgd"}, .min = -10, .max = 10};
   const std::string message = error_of([&] { parse_value(spec, GetParam().text); }, ErrorKind::kConfig);
   EXPECT_THAT(message, AllOf(HasSubstr("option --x"), HasSubstr(str_cat("'", GetParam().text, "'")),
                              HasSubstr(describe_type(spec))));
@@ -142,8 +174,9 @@ TEST_P(BadValueTest, IsRefusedWithNameTextAndExpectation) {
 
 INSTANTIATE_TEST_SUITE_P(
     Texts, BadValueTest,
-    ::testing::Values(BadValue{OptionType::kInt, "8x"}, BadValue{OptionType::kInt, "8.0"}, BadValue{OptionType::kInt, ""},
-                      BadValue{OptionType::kInt, " 8"}, BadValue{OptionType::kInt, "1e1"}, BadValue{OptionType::kInt, "11"},
+    ::testing::Values(BadValue{OptionType::kInt, "8x"}, BadValue{OptionType::kInt, "8.0"},
+                      BadValue{OptionType::kInt, ""}, BadValue{OptionType::kInt, " 8"},
+                      BadValue{OptionType::kInt, "1e1"}, BadValue{OptionType::kInt, "11"},
                       BadValue{OptionType::kInt, "99999999999999999999"}, BadValue{OptionType::kInt, "+-1"},
                       BadValue{OptionType::kInt, "0x8"}, BadValue{OptionType::kFloat, "1.5f"},
                       BadValue{OptionType::kFloat, "nan"}, BadValue{OptionType::kFloat, "inf"},
@@ -155,7 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
                       BadValue{OptionType::kIntList, ""}, BadValue{OptionType::kIntList, "[]"},
                       BadValue{OptionType::kIntList, "1,2.5"}, BadValue{OptionType::kIntList, "(1,2]"},
                       BadValue{OptionType::kIntList, "1,20"}, BadValue{OptionType::kFloatList, "0.9;0.98"},
-                      BadValue{OptionType::kFloatList, "[[1]]"}, BadValue{OptionType::kFloatList, "(0.9, x)"}));
+                      BadValue{OptionType::kFloatList, "[[1]]"},
+                      BadValue{OptionType::kFloatList, "(0.9, x)"}));
 
 TEST(ParseValue, GoodTexts) {
   const auto parse = [](OptionType type, const char* text) {
@@ -172,13 +206,15 @@ TEST(ParseValue, GoodTexts) {
   EXPECT_EQ(std::get<std::string>(parse(OptionType::kString, "a b")), "a b");
   EXPECT_THAT(std::get<std::vector<int64_t>>(parse(OptionType::kIntList, "1, 2 ,3")), ElementsAre(1, 2, 3));
   EXPECT_THAT(std::get<std::vector<int64_t>>(parse(OptionType::kIntList, "(1,)")), ElementsAre(1));
-  EXPECT_THAT(std::get<std::vector<double>>(parse(OptionType::kFloatList, "(0.9, 0.98)")), ElementsAre(0.9, 0.98));
+  EXPECT_THAT(std::get<std::vector<double>>(parse(OptionType::kFloatList, "(0.9, 0.98)")),
+              ElementsAre(0.9, 0.98));
   EXPECT_THAT(std::get<std::vector<double>>(parse(OptionType::kFloatList, "[1,2]")), ElementsAre(1.0, 2.0));
 }
 
 TEST(ParseValue, ChoiceHasAHint) {
   const OptionSpec spec{.name = "optimizer", .type = OptionType::kChoice, .choices = {"adam", "sgd"}};
-  EXPECT_THAT(error_of([&] { parse_value(spec, "adma"); }, ErrorKind::kConfig), HasSubstr("did you mean adam?"));
+  EXPECT_THAT(error_of([&] { parse_value(spec, "adma"); }, ErrorKind::kConfig),
+              HasSubstr("did you mean adam?"));
 }
 
 OptionValues unusual_values() {
@@ -240,8 +276,9 @@ TEST(OptionValues, JsonRoundTrip) {
 
 TEST(OptionValues, BadJson) {
   OptionValues values(table());
-  for (const char* text : {"", "[]", "{", "{\"max-update\": {}}", "{\"max-update\": null}", "{\"lr\": [[1]]}",
-                           "{\"lr\": [\"a\"]}", "{\"unknown\": 1}", "{\"max-update\": 1.5}", "{\"a\":{\"b\":{\"c\":1}}}"}) {
+  for (const char* text :
+       {"", "[]", "{", "{\"max-update\": {}}", "{\"max-update\": null}", "{\"lr\": [[1]]}",
+        "{\"lr\": [\"a\"]}", "{\"unknown\": 1}", "{\"max-update\": 1.5}", "{\"a\":{\"b\":{\"c\":1}}}"}) {
     error_of([&] { values.from_json(text); }, ErrorKind::kFormat);
   }
 }

@@ -38,7 +38,8 @@ TEST(QuantizationConfig, ReadsTheReferencesForm) {
   const QuantizationConfig config = parse_quantization_config(kDoubled, "ipq.yaml");
   EXPECT_EQ(config.n_centroids.at("Linear").key, "in_features");
   EXPECT_THAT(config.n_centroids.at("Embedding").values, ElementsAre(Pair("*", 128)));
-  EXPECT_THAT(config.block_sizes.at("Linear").values, ElementsAre(Pair("fc", 8), Pair("attn", 4), Pair("emb", 4)));
+  EXPECT_THAT(config.block_sizes.at("Linear").values,
+              ElementsAre(Pair("fc", 8), Pair("attn", 4), Pair("emb", 4)));
   EXPECT_THAT(config.layers_to_quantize,
               ElementsAre(R"(decoder\\.layers\\.\d+\\.fc[12])", R"(decoder\\.embed_tokens)"));
 }
@@ -91,23 +92,31 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{"empty", "", "q.yaml: the file is empty"},
         BadText{"unknown_section", "a: 1\n", "q.yaml:1:1: unknown key 'a'"},
         BadText{"misspelt_section", "block_size: {}\n", "did you mean block_sizes?"},
-        BadText{"duplicate_section", "layers_to_quantize: [a]\nlayers_to_quantize: [b]\n", "q.yaml:2:1: duplicate key 'layers_to_quantize'"},
-        BadText{"unknown_layer", "n_centroids: {linear: {key: a, value: {\"*\": 2}}}", "did you mean Linear?"},
-        BadText{"unknown_parameter_key", "n_centroids: {Linear: {key: a, values: {}}}", "unknown key 'values'"},
+        BadText{"duplicate_section", "layers_to_quantize: [a]\nlayers_to_quantize: [b]\n",
+                "q.yaml:2:1: duplicate key 'layers_to_quantize'"},
+        BadText{"unknown_layer", "n_centroids: {linear: {key: a, value: {\"*\": 2}}}",
+                "did you mean Linear?"},
+        BadText{"unknown_parameter_key", "n_centroids: {Linear: {key: a, values: {}}}",
+                "unknown key 'values'"},
         BadText{"no_key", "n_centroids: {Linear: {value: {\"*\": 2}}}", "'key' is missing"},
         BadText{"no_value", "n_centroids: {Linear: {key: a}}", "'value' is missing"},
         BadText{"empty_value", "n_centroids: {Linear: {key: a, value: {}}}", "found an empty map"},
-        BadText{"duplicate_value", "block_sizes: {Linear: {key: a, value: {fc: 8, fc: 4}}}", "q.yaml:1:46: duplicate key 'fc'"},
-        BadText{"not_a_number", "n_centroids: {Linear: {key: a, value: {\"*\": 8x}}}", "found '8x', expected a whole number from 1 to 65536"},
+        BadText{"duplicate_value", "block_sizes: {Linear: {key: a, value: {fc: 8, fc: 4}}}",
+                "q.yaml:1:47: duplicate key 'fc'"},
+        BadText{"not_a_number", "n_centroids: {Linear: {key: a, value: {\"*\": 8x}}}",
+                "found '8x', expected a whole number from 1 to 65536"},
         BadText{"zero", "block_sizes: {Linear: {key: a, value: {\"*\": 0}}}", "found '0'"},
-        BadText{"too_many_centroids", "n_centroids: {Linear: {key: a, value: {\"*\": 65537}}}", "found '65537'"},
-        BadText{"value_is_a_list", "n_centroids: {Linear: {key: a, value: [1]}}", "found a list, expected a map"},
+        BadText{"too_many_centroids", "n_centroids: {Linear: {key: a, value: {\"*\": 65537}}}",
+                "found '65537'"},
+        BadText{"value_is_a_list", "n_centroids: {Linear: {key: a, value: [1]}}",
+                "found a list, expected a map"},
         BadText{"section_is_null", "n_centroids:\n", "found nothing, expected a map"},
         BadText{"no_layer_type", "n_centroids: {}\n", "found no layer type"},
         BadText{"stages_are_no_list", "layers_to_quantize: fc1\n", "expected a list of regular expressions"},
         BadText{"no_stage", "layers_to_quantize: []\n", "found no stage"},
         BadText{"empty_stage", "layers_to_quantize: [\"\"]\n", "empty regular expression"},
-        BadText{"bad_regex", "layers_to_quantize:\n  - fc[12\n", "q.yaml:2:5: layers_to_quantize: 'fc[12' is not a regular expression"},
+        BadText{"bad_regex", "layers_to_quantize:\n  - fc[12\n",
+                "q.yaml:2:5: layers_to_quantize: 'fc[12' is not a regular expression"},
         BadText{"top_is_a_list", "- a\n", "found a list, expected a map"}),
     [](const auto& info) { return std::string(info.param.label); });
 
@@ -141,11 +150,17 @@ TEST(Lookup, NoFitNamesTheLayer) {
     return std::string();
   };
   const LayerParameter parameter{"fuzzy_name", {{"fc", 8}}};
-  EXPECT_THAT(message_of([&] { lookup(parameter, "decoder.conv", {}); }), HasSubstr("layer decoder.conv: no entry fits"));
+  EXPECT_THAT(message_of([&] { lookup(parameter, "decoder.conv", {}); }),
+              HasSubstr("layer decoder.conv: no entry fits"));
   const LayerParameter by_attribute{"kernel_size", {{"(3, 3)", 9}}};
-  EXPECT_THAT(message_of([&] { lookup(by_attribute, "fc1", {}); }), HasSubstr("layer fc1 has no attribute 'kernel_size'"));
-  EXPECT_THAT(message_of([&] { lookup(by_attribute, "c", {{"kernel_size", "(7, 7)"}}); }), HasSubstr("kernel_size (7, 7)"));
-  EXPECT_THAT(message_of([&] { lookup(LayerParameters{}, "Conv2d", "conv1", {}); }), HasSubstr("layers of type Conv2d"));
+  EXPECT_THAT(message_of([&] { lookup(by_attribute, "fc1", {}); }),
+              HasSubstr("layer fc1 has no attribute 'kernel_size'"));
+  EXPECT_THAT(message_of([&] {
+                lookup(by_attribute, "c", {{"kernel_size", "(7, 7)"}});
+              }),
+              HasSubstr("kernel_size (7, 7)"));
+  EXPECT_THAT(message_of([&] { lookup(LayerParameters{}, "Conv2d", "conv1", {}); }),
+              HasSubstr("layers of type Conv2d"));
 }
 
 }  // namespace

@@ -137,7 +137,7 @@ TEST_F(IndexedDatasetTest, RefusesEveryTruncation) {
     EXPECT_THAT(open_error(), HasSubstr("train.bin: found "));
   }
   write_files(data_ + "x", index_);
-  EXPECT_THAT(open_error(), HasSubstr("found 11 bytes, expected 10 for 5 tokens"));
+  EXPECT_THAT(open_error(), HasSubstr("found 11 bytes, expected 10 for the 5 tokens of "));
 }
 
 TEST_F(IndexedDatasetTest, RefusesDamageInEveryByteOfTheIndex) {

@@ -147,6 +147,9 @@ TEST_F(PreprocessTest, RefusesBadInputBeforeWriting) {
   options_.trainpref = write("blank.txt", " \n\n");
   EXPECT_EQ(error().kind(), ErrorKind::kData);
   EXPECT_THAT(error().what(), HasSubstr("no words for a dictionary"));
+  options_.trainpref = write("train.txt.gz", "\x1F\x8B\x08 compressed");
+  EXPECT_EQ(error().kind(), ErrorKind::kData);
+  EXPECT_THAT(error().what(), HasSubstr("expected lines of text"));
   options_.trainpref = write("train.txt", "a\n");
   options_.workers = 0;
   EXPECT_EQ(error().kind(), ErrorKind::kUsage);

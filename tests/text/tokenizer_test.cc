@@ -66,23 +66,27 @@ TEST(WordTokenizer, GivesReadableTextBack) {
   for (const std::string_view line : {
            "In the beginning, God created the heavens and the earth.",
            "He said, \"Don't be afraid; I'm with you!\" (They weren't.)",
-           "Moses's staff\u2014a well-known one\u2014cost $1,000.50, i.e. 5% more...",
+           "Moses's staff\u2014a well-known one\u2014cost $1,000.50, 5% more...",
            "\u201CIsn\u2019t it?\u201D he asked. \u2018No\u2019.",
+           "The word is 'repeat'; can you say 'repeat' o' the day?",
            "It's the fathers' house [see 3:16]; and/or not?",
            "\u4F60\u597D\u3002\u518D\u89C1",
        }) {
     const std::string text = words_tokenizer().detokenize(words(line));
-    if (line.find("i.e.") == std::string_view::npos) EXPECT_EQ(text, line);
+    EXPECT_EQ(text, line);
     EXPECT_EQ(words(text), words(line)) << text;
   }
 }
 
 TEST(WordTokenizer, SurvivesAnyBytes) {
   base::SequentialRandom random(1);
-  constexpr std::string_view kAlphabet = "ab'.-,\"<unk> \xC3\xA9\xE2\x80\x99\xFF\xF0 3:T";
+  // Random bytes could spell white space that is not ASCII.
+  const std::vector<std::string> pieces = {"a",  "n't",    "'",      ".",    "-",    ",",
+                                           "\"", "<unk>",  "<",      " ",    "3",    ":",
+                                           "T",  "\u00E9", "\u2019", "\xFF", "\xF0", "\u4F60"};
   for (int round = 0; round < 2000; ++round) {
     std::string line;
-    for (uint64_t i = random.below(30); i > 0; --i) line += kAlphabet[random.below(kAlphabet.size())];
+    for (uint64_t i = random.below(30); i > 0; --i) line += pieces[random.below(pieces.size())];
     const std::vector<std::string> tokens = words(line);
     std::string joined;
     for (const std::string& token : tokens) {

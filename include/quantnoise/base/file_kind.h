@@ -1,5 +1,6 @@
 #pragma once
-// What a file is, by its first bytes: so that a reader can say "this is a PyTorch checkpoint" instead of "bad header".
+// What a file is, by its first bytes: so that a reader can say "this is a PyTorch checkpoint" instead of "bad
+// header".
 
 #include <cstddef>
 #include <span>

@@ -14,7 +14,8 @@ namespace quantnoise::config {
 
 enum class OptionType { kBool, kInt, kFloat, kString, kChoice, kIntList, kFloatList };
 
-/// Every member has an initializer, so that a declaration names only what it needs: {.name = "lr", .type = …}.
+/// Every member has an initializer, so that a declaration names only what it needs: {.name = "lr", .type =
+/// …}.
 struct OptionSpec {
   std::string name = {};
   OptionType type = OptionType::kString;
@@ -59,11 +60,12 @@ enum class OptionSource {
   kCommandLine,
 };
 
-using OptionValue =
-    std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
+using OptionValue = std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>,
+                                 std::vector<double>>;
 
-/// The whole text as a value of the option's type: `8x` is not 8. Floats: 1e-5, .5, 3. Booleans: true, false, True, False, 1, 0, or
-/// nothing (a bare flag). Lists: "1,2,3", "[1,2]", "(0.9, 0.98)". Errors: kConfig naming option, text and what is expected.
+/// The whole text as a value of the option's type: `8x` is not 8. Floats: 1e-5, .5, 3. Booleans: true, false,
+/// True, False, 1, 0, or nothing (a bare flag). Lists: "1,2,3", "[1,2]", "(0.9, 0.98)". Errors: kConfig
+/// naming option, text and what is expected.
 OptionValue parse_value(const OptionSpec& spec, const std::string& text);
 
 class OptionValues {
@@ -96,11 +98,14 @@ class OptionValues {
   /// Explicit options that are accepted without having any effect, in order of declaration.
   std::vector<std::string> explicit_without_effect() const;
 
-  /// A recipe that gives these values again: one `name: value` a line, by groups; not-set options are left out.
+  /// A recipe that gives these values again: one `name: value` a line, by groups; not-set options are left
+  /// out.
   std::string dump() const;
-  /// One JSON object, option name → typed value, of the given groups (empty: all); not-set options are left out.
+  /// One JSON object, option name → typed value, of the given groups (empty: all); not-set options are left
+  /// out.
   std::string to_json(const std::vector<std::string>& groups = {}) const;
-  /// Sets values written by to_json(). Errors: kFormat for anything that is not such an object or that the table refuses.
+  /// Sets values written by to_json(). Errors: kFormat for anything that is not such an object or that the
+  /// table refuses.
   void from_json(const std::string& json, OptionSource source = OptionSource::kStored);
 
  private:

@@ -49,13 +49,14 @@ QuantizationConfig default_quantization_config();
 QuantizationConfig load_quantization_config(const std::string& path);
 QuantizationConfig parse_quantization_config(const std::string& text, const std::string& path);
 
-/// The value for a layer, as fairseq's get_param: of the attribute named by `key`; with "fuzzy_name" of the first entry whose
-/// name is part of the layer's; else of "*". attributes: as Python prints them, "1024", "(3, 3)" (spaces do not count).
-/// Errors: kConfig naming the layer when nothing fits.
+/// The value for a layer, as fairseq's get_param: of the attribute named by `key`; with "fuzzy_name" of the
+/// first entry whose name is part of the layer's; else of "*". attributes: as Python prints them, "1024",
+/// "(3, 3)" (spaces do not count). Errors: kConfig naming the layer when nothing fits.
 int lookup(const LayerParameter& parameter, const std::string& layer_name,
            const std::map<std::string, std::string>& attributes);
 
-/// The same, from the section of the layer's type. Errors: kConfig naming the layer when the type has no section.
+/// The same, from the section of the layer's type. Errors: kConfig naming the layer when the type has no
+/// section.
 int lookup(const LayerParameters& parameters, const std::string& layer_type, const std::string& layer_name,
            const std::map<std::string, std::string>& attributes);
 

@@ -34,7 +34,15 @@ struct DropoutKernels {
   void (*bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out);
   void (*bf16_to_f32)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x,
                       const float* residual, float* out);
+  /// The same for gradients on their way back into a bf16 branch.
   void (*f32_to_bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, uint16_t* out);
+  /// out = dropout(max(x, 0)); NaN stays NaN.
+  void (*relu_f32)(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, float* out);
+  void (*relu_bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out);
+  /// Its gradient needs no draws: where the result was positive, gradient · scale; else 0.
+  void (*relu_backward_f32)(const float* gradient, const float* result, int64_t count, float scale, float* out);
+  void (*relu_backward_bf16)(const uint16_t* gradient, const uint16_t* result, int64_t count, float scale,
+                             uint16_t* out);
 };
 
 extern const DropoutKernels kDropoutPortable;

@@ -55,7 +55,8 @@ class WeightSlot : public std::enable_shared_from_this<WeightSlot> {
   const NoiseOptions& noise() const { return noise_; }
 
   /// The value to multiply with, at the current noise clock and compute type `type`; no gradient. Computed once an update
-  /// and micro-batch (or once a change of the parameter) and shared by all uses; dropped by release_cache().
+  /// and micro-batch (or once a change of the parameter) and shared by all uses; dropped by release_cache(). torch's fused
+  /// optimizers change a tensor without counting it: after them the clock must move, or the version be bumped.
   at::Tensor value(bool training, at::ScalarType type);
   at::Tensor rows(const at::Tensor& indices, bool training);
   /// The dense value as a differentiable fp32 tensor (straight-through to the parameter), for uses without a fused

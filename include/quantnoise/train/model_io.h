@@ -33,7 +33,7 @@ LoadedModel load_model(const std::string& path,
 void restore_weights(models::LanguageModel& model, const pack::ModelFile& file,
                      codec::CentroidGradient gradient = codec::CentroidGradient::kSum);
 
-/// Options of the training task that a file remembers (history_json, key "task": option name → value), as text:
+/// Options of the training task that a file remembers (history_json, key "task": canonical option name → value), as text:
 /// tokens-per-sample, sample-break-mode … Empty where nothing is remembered.
 std::map<std::string, std::string> stored_task_options(const pack::ModelFile& file);
 

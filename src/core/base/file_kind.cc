@@ -32,8 +32,12 @@ constexpr Signature kSignatures[] = {
     {"\x93NUMPY"sv, FileKind::kNumpy},
     {"\x1f\x8b"sv, FileKind::kGzip},
     {"\x28\xb5\x2f\xfd"sv, FileKind::kZstd},
-    {"\xfd" "7zXZ\0"sv, FileKind::kXz},
-    {"\x7f" "ELF"sv, FileKind::kElf},
+    {"\xfd"
+     "7zXZ\0"sv,
+     FileKind::kXz},
+    {"\x7f"
+     "ELF"sv,
+     FileKind::kElf},
     {"MMIDIDX\0\0"sv, FileKind::kFairseqIndex},
 };
 
@@ -70,21 +74,36 @@ FileKind recognize_bytes(std::span<const std::byte> first_bytes) {
 
 std::string describe(FileKind kind) {
   switch (kind) {
-    case FileKind::kUnknown: return "a file of unknown format";
-    case FileKind::kEmpty: return "an empty file";
-    case FileKind::kSafetensors: return "a safetensors file";
-    case FileKind::kPyTorchZip: return "a PyTorch zip checkpoint";
-    case FileKind::kPickle: return "a legacy PyTorch checkpoint or another pickle";
-    case FileKind::kGitLfsPointer: return "a git-lfs pointer, not the file itself";
-    case FileKind::kGguf: return "a GGUF file";
-    case FileKind::kHdf5: return "an HDF5 file";
-    case FileKind::kNumpy: return "a NumPy array";
-    case FileKind::kHtml: return "an HTML page";
-    case FileKind::kGzip: return "a gzip archive";
-    case FileKind::kZstd: return "a zstd archive";
-    case FileKind::kXz: return "an xz archive";
-    case FileKind::kElf: return "a program (ELF)";
-    case FileKind::kFairseqIndex: return "the index of a binarized data set";
+    case FileKind::kUnknown:
+      return "a file of unknown format";
+    case FileKind::kEmpty:
+      return "an empty file";
+    case FileKind::kSafetensors:
+      return "a safetensors file";
+    case FileKind::kPyTorchZip:
+      return "a PyTorch zip checkpoint";
+    case FileKind::kPickle:
+      return "a legacy PyTorch checkpoint or another pickle";
+    case FileKind::kGitLfsPointer:
+      return "a git-lfs pointer, not the file itself";
+    case FileKind::kGguf:
+      return "a GGUF file";
+    case FileKind::kHdf5:
+      return "an HDF5 file";
+    case FileKind::kNumpy:
+      return "a NumPy array";
+    case FileKind::kHtml:
+      return "an HTML page";
+    case FileKind::kGzip:
+      return "a gzip archive";
+    case FileKind::kZstd:
+      return "a zstd archive";
+    case FileKind::kXz:
+      return "an xz archive";
+    case FileKind::kElf:
+      return "a program (ELF)";
+    case FileKind::kFairseqIndex:
+      return "the index of a binarized data set";
   }
   return "a file of unknown format";
 }
@@ -92,16 +111,23 @@ std::string describe(FileKind kind) {
 std::string hint_for(FileKind kind) {
   switch (kind) {
     case FileKind::kPyTorchZip:
-    case FileKind::kPickle: return "convert it: qn export --from FILE";
-    case FileKind::kGitLfsPointer: return "fetch the file: git lfs pull";
-    case FileKind::kHtml: return "the download failed: this is the page of an error or a login";
+    case FileKind::kPickle:
+      return "convert it: qn export --from FILE";
+    case FileKind::kGitLfsPointer:
+      return "fetch the file: git lfs pull";
+    case FileKind::kHtml:
+      return "the download failed: this is the page of an error or a login";
     case FileKind::kGzip:
     case FileKind::kZstd:
-    case FileKind::kXz: return "unpack it first";
-    default: return "";
+    case FileKind::kXz:
+      return "unpack it first";
+    default:
+      return "";
   }
 }
 
-std::string describe_file(const std::string& path) { return describe(recognize_bytes(MappedFile::open(path).bytes())); }
+std::string describe_file(const std::string& path) {
+  return describe(recognize_bytes(MappedFile::open(path).bytes()));
+}
 
 }  // namespace quantnoise::base

@@ -107,28 +107,41 @@ OptionValue checked(const OptionSpec& spec, const std::string& text, const std::
 
 std::string describe_type(const OptionSpec& spec) {
   switch (spec.type) {
-    case OptionType::kBool: return "true or false";
-    case OptionType::kInt: return "a whole number" + range_text(spec);
-    case OptionType::kFloat: return "a number" + range_text(spec);
-    case OptionType::kString: return "text";
-    case OptionType::kChoice: return "one of " + join(spec.choices, ", ");
-    case OptionType::kIntList: return "whole numbers with commas between them" + range_text(spec);
-    case OptionType::kFloatList: return "numbers with commas between them" + range_text(spec);
+    case OptionType::kBool:
+      return "true or false";
+    case OptionType::kInt:
+      return "a whole number" + range_text(spec);
+    case OptionType::kFloat:
+      return "a number" + range_text(spec);
+    case OptionType::kString:
+      return "text";
+    case OptionType::kChoice:
+      return "one of " + join(spec.choices, ", ");
+    case OptionType::kIntList:
+      return "whole numbers with commas between them" + range_text(spec);
+    case OptionType::kFloatList:
+      return "numbers with commas between them" + range_text(spec);
   }
   return "";
 }
 
 OptionValue parse_value(const OptionSpec& spec, const std::string& text) {
   switch (spec.type) {
-    case OptionType::kBool: return checked(spec, text, parse_bool(text));
-    case OptionType::kInt: return checked(spec, text, parse_number<int64_t>(text));
-    case OptionType::kFloat: return checked(spec, text, parse_number<double>(text));
-    case OptionType::kString: return text;
+    case OptionType::kBool:
+      return checked(spec, text, parse_bool(text));
+    case OptionType::kInt:
+      return checked(spec, text, parse_number<int64_t>(text));
+    case OptionType::kFloat:
+      return checked(spec, text, parse_number<double>(text));
+    case OptionType::kString:
+      return text;
     case OptionType::kChoice:
       if (std::find(spec.choices.begin(), spec.choices.end(), text) == spec.choices.end()) refuse(spec, text);
       return text;
-    case OptionType::kIntList: return checked(spec, text, parse_list<int64_t>(text));
-    case OptionType::kFloatList: return checked(spec, text, parse_list<double>(text));
+    case OptionType::kIntList:
+      return checked(spec, text, parse_list<int64_t>(text));
+    case OptionType::kFloatList:
+      return checked(spec, text, parse_list<double>(text));
   }
   throw Error(ErrorKind::kInternal, str_cat("option --", spec.name, " has no type"));
 }

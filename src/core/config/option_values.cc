@@ -13,11 +13,12 @@ using nlohmann::json;
 
 // Inputs like `no`, `1e3` or `~` mean something to YAML: only words of this alphabet stay without quotes.
 bool needs_quotes(const std::string& text) {
-  static const std::set<std::string> kWords = {"",     "~",   "null", "Null", "NULL", "true", "false", "True",
-                                               "False", "yes", "no",   "on",   "off",  "Yes",  "No"};
+  static const std::set<std::string> kWords = {"",     "~",     "null", "Null",  "NULL",
+                                               "true", "false", "True", "False", "yes",
+                                               "no",   "on",    "off",  "Yes",   "No"};
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-           c == '/' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '/' || c == '-';
   };
   return kWords.contains(text) || text.front() == '-' || !std::all_of(text.begin(), text.end(), plain);
 }
@@ -45,13 +46,15 @@ json json_value(const OptionValue& value) {
       value);
 }
 
-std::string scalar_text(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string scalar_text(const json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 // The stored value as a user would write it; lists lose their brackets.
 std::string text_of(const std::string& name, const json& value) {
   if (!value.is_array()) {
-    QN_REQUIRE(value.is_primitive() && !value.is_null(), ErrorKind::kFormat, "stored option --", name, ": found ",
-               value.type_name(), ", expected a value");
+    QN_REQUIRE(value.is_primitive() && !value.is_null(), ErrorKind::kFormat, "stored option --", name,
+               ": found ", value.type_name(), ", expected a value");
     return scalar_text(value);
   }
   std::vector<std::string> items;

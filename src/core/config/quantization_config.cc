@@ -17,7 +17,8 @@ const std::vector<std::string>& layer_types() {
   return kTypes;
 }
 
-LayerParameter parse_parameter(const YamlFile& file, const YAML::Node& node, const std::string& what, int max) {
+LayerParameter parse_parameter(const YamlFile& file, const YAML::Node& node, const std::string& what,
+                               int max) {
   LayerParameter parameter;
   bool has_value = false;
   for (const auto& [key, value] : file.entries(node, what)) {
@@ -38,7 +39,8 @@ LayerParameter parse_parameter(const YamlFile& file, const YAML::Node& node, con
   return parameter;
 }
 
-LayerParameters parse_section(const YamlFile& file, const YAML::Node& node, const std::string& section, int max) {
+LayerParameters parse_section(const YamlFile& file, const YAML::Node& node, const std::string& section,
+                              int max) {
   LayerParameters parameters;
   for (const auto& [type, parameter] : file.entries(node, section)) {
     file.check_known(type, layer_types(), section);
@@ -50,7 +52,8 @@ LayerParameters parse_section(const YamlFile& file, const YAML::Node& node, cons
 
 std::vector<std::string> parse_stages(const YamlFile& file, const YAML::Node& node) {
   const std::string what = "layers_to_quantize";
-  if (!node.IsSequence()) file.fail(node, str_cat(what, ": expected a list of regular expressions, one a stage"));
+  if (!node.IsSequence())
+    file.fail(node, str_cat(what, ": expected a list of regular expressions, one a stage"));
   std::vector<std::string> stages;
   for (const YAML::Node& item : node) {
     stages.push_back(file.scalar(item, str_cat("item of ", what)));
@@ -75,7 +78,8 @@ std::string without_spaces(std::string text) {
 
 QuantizationConfig default_quantization_config() {
   QuantizationConfig config;
-  config.n_centroids = {{"Linear", {"in_features", {{"*", 256}}}}, {"Embedding", {"embedding_dim", {{"*", 256}}}}};
+  config.n_centroids = {{"Linear", {"in_features", {{"*", 256}}}},
+                        {"Embedding", {"embedding_dim", {{"*", 256}}}}};
   config.block_sizes = {{"Linear", {"fuzzy_name", {{"fc", 8}, {"attn", 4}, {"emb", 4}}}},
                         {"Embedding", {"fuzzy_name", {{"emb", 8}}}}};
   config.layers_to_quantize = {R"(decoder\.layers\.\d+\.fc[12])",
@@ -117,7 +121,8 @@ int lookup(const LayerParameter& parameter, const std::string& layer_name,
     found = str_cat(parameter.key, " ", known->second);
   }
   for (const auto& [name, value] : parameter.values) {
-    const bool fits = by_name ? layer_name.find(name) != std::string::npos : without_spaces(name) == attribute;
+    const bool fits =
+        by_name ? layer_name.find(name) != std::string::npos : without_spaces(name) == attribute;
     if (fits) return value;
   }
   std::vector<std::string> names;

@@ -15,7 +15,8 @@ std::string value_text(const YamlFile& file, const YAML::Node& value, const std:
   for (const YAML::Node& item : value) {
     items.push_back(file.scalar(item, str_cat("item of ", name)));
     if (items.back().find(',') != std::string::npos) {
-      file.fail(item, str_cat("item of ", name, ": found a comma in '", items.back(), "', expected single values"));
+      file.fail(item,
+                str_cat("item of ", name, ": found a comma in '", items.back(), "', expected single values"));
     }
   }
   if (items.empty()) file.fail(value, str_cat(name, ": found an empty list, expected at least one item"));
@@ -36,7 +37,10 @@ std::vector<RecipeEntry> parse_recipe(const std::string& text, const std::string
     entry.column = key.Mark().column + 1;
     // "lr" and "--lr" are different YAML keys but one option.
     const auto [first, is_new] = line_of.emplace(entry.name, entry.line);
-    if (!is_new) file.fail(key, str_cat("option --", entry.name, " was already given in line ", first->second));
+    if (!is_new)
+      file.fail(key, str_cat("option --", entry.name, " was already given in line ", first->second));
+    // The value itself has no place of its own: yaml-cpp puts it where the next line begins.
+    if (value.IsNull()) file.fail(key, str_cat("option --", entry.name, ": has no value"));
     entry.text = value_text(file, value, str_cat("option --", entry.name));
     recipe.push_back(std::move(entry));
   }

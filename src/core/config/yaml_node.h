@@ -21,18 +21,21 @@ class YamlFile {
   const YAML::Node& root() const { return root_; }
 
   /// Throws kConfig with the place of the node.
-  [[noreturn]] void fail(const YAML::Node& node, const std::string& message, const std::string& hint = "") const;
+  [[noreturn]] void fail(const YAML::Node& node, const std::string& message,
+                         const std::string& hint = "") const;
   /// "recipe.yaml:3:1".
   std::string place(const YAML::Node& node) const;
 
   /// Key, value pairs in file order. Errors: not a map; a key that is not text; a key that occurs twice.
-  std::vector<std::pair<YAML::Node, YAML::Node>> entries(const YAML::Node& map, const std::string& what) const;
+  std::vector<std::pair<YAML::Node, YAML::Node>> entries(const YAML::Node& map,
+                                                         const std::string& what) const;
   /// Text of a scalar. Errors: not a scalar, or empty without quotes.
   std::string scalar(const YAML::Node& node, const std::string& what) const;
   /// A whole number in [min, max].
   int integer(const YAML::Node& node, const std::string& what, int min, int max) const;
   /// Throws kConfig for a key that is none of `known`, with the nearest.
-  void check_known(const YAML::Node& key, const std::vector<std::string>& known, const std::string& what) const;
+  void check_known(const YAML::Node& key, const std::vector<std::string>& known,
+                   const std::string& what) const;
 
  private:
   std::string path_;

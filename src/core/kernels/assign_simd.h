@@ -17,66 +17,37 @@ struct alignas(64) Tile {
   float elements[kMaxTileSize][kTileBlocks];
 };
 
-// An 8 × 8 square of floats whose rows lie at rows[0 … 7], turned into out[0 … 7][0 … 7].
-inline void transpose_8x8(const float* const* rows, float* out, int out_stride) {
-  const __m256 r0 = _mm256_loadu_ps(rows[0]), r1 = _mm256_loadu_ps(rows[1]);
-  const __m256 r2 = _mm256_loadu_ps(rows[2]), r3 = _mm256_loadu_ps(rows[3]);
-  const __m256 r4 = _mm256_loadu_ps(rows[4]), r5 = _mm256_loadu_ps(rows[5]);
-  const __m256 r6 = _mm256_loadu_ps(rows[6]), r7 = _mm256_loadu_ps(rows[7]);
-  const __m256 a0 = _mm256_unpacklo_ps(r0, r1), a1 = _mm256_unpackhi_ps(r0, r1);
-  const __m256 a2 = _mm256_unpacklo_ps(r2, r3), a3 = _mm256_unpackhi_ps(r2, r3);
-  const __m256 a4 = _mm256_unpacklo_ps(r4, r5), a5 = _mm256_unpackhi_ps(r4, r5);
-  const __m256 a6 = _mm256_unpacklo_ps(r6, r7), a7 = _mm256_unpackhi_ps(r6, r7);
-  const __m256 b0 = _mm256_shuffle_ps(a0, a2, 0x44), b1 = _mm256_shuffle_ps(a0, a2, 0xEE);
-  const __m256 b2 = _mm256_shuffle_ps(a1, a3, 0x44), b3 = _mm256_shuffle_ps(a1, a3, 0xEE);
-  const __m256 b4 = _mm256_shuffle_ps(a4, a6, 0x44), b5 = _mm256_shuffle_ps(a4, a6, 0xEE);
-  const __m256 b6 = _mm256_shuffle_ps(a5, a7, 0x44), b7 = _mm256_shuffle_ps(a5, a7, 0xEE);
-  _mm256_storeu_ps(out + 0 * out_stride, _mm256_permute2f128_ps(b0, b4, 0x20));
-  _mm256_storeu_ps(out + 1 * out_stride, _mm256_permute2f128_ps(b1, b5, 0x20));
-  _mm256_storeu_ps(out + 2 * out_stride, _mm256_permute2f128_ps(b2, b6, 0x20));
-  _mm256_storeu_ps(out + 3 * out_stride, _mm256_permute2f128_ps(b3, b7, 0x20));
-  _mm256_storeu_ps(out + 4 * out_stride, _mm256_permute2f128_ps(b0, b4, 0x31));
-  _mm256_storeu_ps(out + 5 * out_stride, _mm256_permute2f128_ps(b1, b5, 0x31));
-  _mm256_storeu_ps(out + 6 * out_stride, _mm256_permute2f128_ps(b2, b6, 0x31));
-  _mm256_storeu_ps(out + 7 * out_stride, _mm256_permute2f128_ps(b3, b7, 0x31));
-}
-
-// The same for rows of four floats.
-inline void transpose_8x4(const float* const* rows, float* out, int out_stride) {
-  for (int half = 0; half < 2; ++half) {
-    __m128 r0 = _mm_loadu_ps(rows[4 * half]), r1 = _mm_loadu_ps(rows[4 * half + 1]);
-    __m128 r2 = _mm_loadu_ps(rows[4 * half + 2]), r3 = _mm_loadu_ps(rows[4 * half + 3]);
-    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-    _mm_storeu_ps(out + 4 * half, r0);
-    _mm_storeu_ps(out + out_stride + 4 * half, r1);
-    _mm_storeu_ps(out + 2 * out_stride + 4 * half, r2);
-    _mm_storeu_ps(out + 3 * out_stride + 4 * half, r3);
-  }
-}
-
-// Turns rows picks[0 … count) (null: 0, 1, …) of `rows` into the tile; a short tile is filled up with its last row.
-inline void load_tile(const float* rows, const uint16_t* picks, int64_t count, int block_size, Tile& tile) {
-  const float* starts[kTileBlocks];
-  for (int i = 0; i < kTileBlocks; ++i) {
-    const int64_t position = i < count ? i : count - 1;
-    starts[i] = rows + (picks == nullptr ? position : picks[position]) * block_size;
-  }
-  for (int i = 0; i < kTileBlocks; i += 8) {
-    const float* part[8];
+// Turns rows 0 … kTileBlocks − 1 of `rows` (kPicked: rows picks[0], picks[1], …) into the tile.
+template <bool kPicked>
+inline void turn_rows(const float* rows, const uint16_t* picks, int block_size, Tile& tile) {
+  const auto row = [&](int i) { return rows + (kPicked ? int64_t{picks[i]} : int64_t{i}) * block_size; };
+  for (int i = 0; i < kTileBlocks; i += kLanes) {
     int j = 0;
     for (; j + 8 <= block_size; j += 8) {
-      for (int lane = 0; lane < 8; ++lane) part[lane] = starts[i + lane] + j;
-      transpose_8x8(part, &tile.elements[j][i], kTileBlocks);
+      turn_8_columns([&](int lane) { return row(i + lane) + j; }, &tile.elements[j][i], kTileBlocks);
     }
     if (j + 4 <= block_size) {
-      for (int lane = 0; lane < 8; ++lane) part[lane] = starts[i + lane] + j;
-      transpose_8x4(part, &tile.elements[j][i], kTileBlocks);
+      turn_4_columns([&](int lane) { return row(i + lane) + j; }, &tile.elements[j][i], kTileBlocks);
       j += 4;
     }
     for (; j < block_size; ++j) {
-      for (int lane = 0; lane < 8; ++lane) tile.elements[j][i + lane] = starts[i + lane][j];
+      for (int lane = 0; lane < kLanes; ++lane) tile.elements[j][i + lane] = row(i + lane)[j];
     }
   }
+}
+
+// The same for `count` rows, picked when picks is not null; a short tile is filled up with its last row.
+inline void load_tile(const float* rows, const uint16_t* picks, int64_t count, int block_size, Tile& tile) {
+  if (count == kTileBlocks) {
+    if (picks == nullptr) return turn_rows<false>(rows, picks, block_size, tile);
+    return turn_rows<true>(rows, picks, block_size, tile);
+  }
+  uint16_t filled[kTileBlocks];
+  for (int i = 0; i < kTileBlocks; ++i) {
+    const int64_t position = i < count ? i : count - 1;
+    filled[i] = picks == nullptr ? static_cast<uint16_t>(position) : picks[position];
+  }
+  turn_rows<true>(rows, filled, block_size, tile);
 }
 
 struct TileNearest {
@@ -152,11 +123,22 @@ inline Floats tile_squared_norms(const Tile& tile, int block_size, int half) {
   return sum;
 }
 
-// Copies the first `count` values of a full tile of results.
+// Where a tile's results go: straight to `out` when the tile is full, else through room for a whole one.
 template <typename T>
-inline void copy_results(const T* from, int64_t count, T* to) {
-  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
-}
+class TileOut {
+ public:
+  TileOut(T* out, int64_t count) : out_(out), count_(count) {}
+  ~TileOut() {
+    if (count_ == kTileBlocks || out_ == nullptr) return;
+    for (int64_t i = 0; i < count_; ++i) out_[i] = room_[i];
+  }
+  T* half(int half) { return (count_ == kTileBlocks && out_ != nullptr ? out_ : room_) + half * kLanes; }
+
+ private:
+  T* out_;
+  int64_t count_;
+  T room_[kTileBlocks];
+};
 
 inline const uint16_t* picks_from(const ScoreArgs& args, int64_t begin) {
   return args.picks == nullptr ? nullptr : args.picks + begin;
@@ -166,20 +148,22 @@ inline const float* rows_from(const ScoreArgs& args, int64_t begin) {
   return args.picks == nullptr ? args.blocks + begin * args.block_size : args.blocks;
 }
 
+inline int64_t tile_count(const ScoreArgs& args, int64_t begin) {
+  return args.num_blocks - begin < kTileBlocks ? args.num_blocks - begin : kTileBlocks;
+}
+
 inline void assign_tiles(const ScoreArgs& args, uint16_t* codes, float* scores) {
   Tile tile;
   for (int64_t begin = 0; begin < args.num_blocks; begin += kTileBlocks) {
-    const int64_t count = args.num_blocks - begin < kTileBlocks ? args.num_blocks - begin : kTileBlocks;
+    const int64_t count = tile_count(args, begin);
     load_tile(rows_from(args, begin), picks_from(args, begin), count, args.block_size, tile);
     const TileNearest nearest = score_tile_any<false>(args, tile);
-    uint16_t tile_codes[kTileBlocks];
-    float tile_scores[kTileBlocks];
+    TileOut<uint16_t> code_out(codes + begin, count);
+    TileOut<float> score_out(scores == nullptr ? nullptr : scores + begin, count);
     for (int half = 0; half < 2; ++half) {
-      store_low_halves(tile_codes + half * kLanes, nearest.code[half]);
-      store(tile_scores + half * kLanes, nearest.best[half]);
+      store_low_halves(code_out.half(half), nearest.code[half]);
+      store(score_out.half(half), nearest.best[half]);
     }
-    copy_results(tile_codes, count, codes + begin);
-    if (scores != nullptr) copy_results(tile_scores, count, scores + begin);
   }
 }
 
@@ -187,25 +171,23 @@ inline void nearest_two_tiles(const ScoreArgs& args, const NearestTwo& out) {
   Tile tile;
   const Floats constant = broadcast(out.margin_constant);
   const Floats slope = broadcast(out.margin_slope);
+  const Floats zero = broadcast(0), two = broadcast(2);
   for (int64_t begin = 0; begin < args.num_blocks; begin += kTileBlocks) {
-    const int64_t count = args.num_blocks - begin < kTileBlocks ? args.num_blocks - begin : kTileBlocks;
+    const int64_t count = tile_count(args, begin);
     load_tile(rows_from(args, begin), picks_from(args, begin), count, args.block_size, tile);
     const TileNearest nearest = score_tile_any<true>(args, tile);
-    uint16_t codes[kTileBlocks];
-    float scores[kTileBlocks], best[kTileBlocks], second[kTileBlocks];
+    TileOut<uint16_t> code_out(out.codes + begin, count);
+    TileOut<float> score_out(out.scores + begin, count);
+    TileOut<float> best_out(out.best_bounds + begin, count);
+    TileOut<float> second_out(out.second_bounds + begin, count);
     for (int half = 0; half < 2; ++half) {
       const Floats norms = tile_squared_norms(tile, args.block_size, half);
       const Floats base = sub(norms, fmadd(slope, norms, constant));
-      const Floats zero = broadcast(0), two = broadcast(2);
-      store_low_halves(codes + half * kLanes, nearest.code[half]);
-      store(scores + half * kLanes, nearest.best[half]);
-      store(best + half * kLanes, root(max(fmadd(two, nearest.best[half], base), zero)));
-      store(second + half * kLanes, root(max(fmadd(two, nearest.second[half], base), zero)));
+      store_low_halves(code_out.half(half), nearest.code[half]);
+      store(score_out.half(half), nearest.best[half]);
+      store(best_out.half(half), root(max(fmadd(two, nearest.best[half], base), zero)));
+      store(second_out.half(half), root(max(fmadd(two, nearest.second[half], base), zero)));
     }
-    copy_results(codes, count, out.codes + begin);
-    copy_results(scores, count, out.scores + begin);
-    copy_results(best, count, out.best_bounds + begin);
-    copy_results(second, count, out.second_bounds + begin);
   }
 }
 
@@ -214,28 +196,28 @@ inline void own_distance_tiles(const ScoreArgs& args, const uint16_t* codes, con
   const Floats constant = broadcast(out.margin_constant);
   const Floats slope = broadcast(out.margin_slope);
   for (int64_t begin = 0; begin < args.num_blocks; begin += kTileBlocks) {
-    const int64_t count = args.num_blocks - begin < kTileBlocks ? args.num_blocks - begin : kTileBlocks;
+    const int64_t count = tile_count(args, begin);
     load_tile(rows_from(args, begin), picks_from(args, begin), count, args.block_size, tile);
     load_tile(args.centroids, codes + begin, count, args.block_size, centroid_tile);
-    float scores[kTileBlocks], norms[kTileBlocks], bounds[kTileBlocks];
+    float own_half_norms[kTileBlocks];
     for (int i = 0; i < kTileBlocks; ++i) {
-      scores[i] = args.half_norms[codes[begin + (i < count ? i : count - 1)]];
+      own_half_norms[i] = args.half_norms[codes[begin + (i < count ? i : count - 1)]];
     }
+    TileOut<float> score_out(out.scores + begin, count);
+    TileOut<float> norm_out(out.squared_norms + begin, count);
+    TileOut<float> bound_out(out.upper_bounds + begin, count);
     for (int half = 0; half < 2; ++half) {
-      Floats score = load(scores + half * kLanes);
+      Floats score = load(own_half_norms + half * kLanes);
       for (int j = 0; j < args.block_size; ++j) {
         const Floats value = load(centroid_tile.elements[j] + half * kLanes);
         score = fnmadd(load(tile.elements[j] + half * kLanes), value, score);
       }
       const Floats norm = tile_squared_norms(tile, args.block_size, half);
       const Floats base = add(norm, fmadd(slope, norm, constant));
-      store(scores + half * kLanes, score);
-      store(norms + half * kLanes, norm);
-      store(bounds + half * kLanes, root(max(fmadd(broadcast(2), score, base), broadcast(0))));
+      store(score_out.half(half), score);
+      store(norm_out.half(half), norm);
+      store(bound_out.half(half), root(max(fmadd(broadcast(2), score, base), broadcast(0))));
     }
-    copy_results(scores, count, out.scores + begin);
-    copy_results(norms, count, out.squared_norms + begin);
-    copy_results(bounds, count, out.upper_bounds + begin);
   }
 }
 

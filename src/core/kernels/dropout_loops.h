@@ -111,56 +111,91 @@ inline void multiplier_rows(const DropoutDraws& draws, uint64_t first, uint64_t 
   for (; r < num_rows; ++r) multipliers(draws, first + r * row_stride, 64, out + r * 64);
 }
 
-template <typename In, typename Out>
+/// What happens to an element before its draw decides about it.
+enum class Before { kNothing, kRelu };
+
+template <Before kBefore>
+inline Floats prepared(Floats x) {
+  if constexpr (kBefore == Before::kRelu) return x < 0 ? Floats{} : x;
+  return x;
+}
+
+template <Before kBefore, typename In, typename Out>
 inline void apply_few(const DropoutDraws& draws, uint64_t first, int64_t count, const In* x, const float* residual,
                       Out* out) {
   float factors[kDrawsAtOnce];
   multipliers(draws, first, count, factors);
   for (int64_t i = 0; i < count; ++i) {
-    const float value = factors[i] != 0 ? load_one(x + i) * factors[i] : 0.0f;
+    const float before = load_one(x + i);
+    const float input = kBefore == Before::kRelu && before < 0 ? 0.0f : before;
+    const float value = factors[i] != 0 ? input * factors[i] : 0.0f;
     store_one(out + i, residual ? residual[i] + value : value);
   }
 }
 
-template <typename In, typename Out>
+template <Before kBefore, typename In, typename Out>
 inline void apply(const DropoutDraws& draws, uint64_t first, int64_t count, const In* x, const float* residual,
                   Out* out) {
   int64_t done = first % 4 == 0 ? 0 : static_cast<int64_t>(4 - first % 4);
   if (done > count) done = count;
-  if (done > 0) apply_few(draws, first, done, x, residual, out);
+  if (done > 0) apply_few<kBefore>(draws, first, done, x, residual, out);
   Floats factors[4 * kChains];
   for (; done + kDrawsAtOnce <= count; done += kDrawsAtOnce) {
     consecutive_multipliers(draws, (first + done) / 4, factors);
     for (int i = 0; i < 4 * kChains; ++i) {
       const int64_t at = done + i * kLanes;
-      Floats value = factors[i] != 0 ? load(x + at) * factors[i] : Floats{};
+      Floats value = factors[i] != 0 ? prepared<kBefore>(load(x + at)) * factors[i] : Floats{};
       if (residual) value += load(residual + at);
       store(out + at, value);
     }
   }
   if (done < count) {
-    apply_few(draws, first + done, count - done, x + done, residual ? residual + done : nullptr, out + done);
+    apply_few<kBefore>(draws, first + done, count - done, x + done, residual ? residual + done : nullptr, out + done);
   }
+}
+
+template <typename Value>
+inline void relu_backward(const Value* gradient, const Value* result, int64_t count, float scale, Value* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    store(out + i, load(result + i) > 0 ? load(gradient + i) * scale : Floats{});
+  }
+  for (; i < count; ++i) store_one(out + i, load_one(result + i) > 0 ? load_one(gradient + i) * scale : 0.0f);
 }
 
 inline void dropout_f32(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x,
                         const float* residual, float* out) {
-  apply(draws, first, count, x, residual, out);
+  apply<Before::kNothing>(draws, first, count, x, residual, out);
 }
 inline void dropout_bf16(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out) {
-  apply(draws, first, count, x, nullptr, out);
+  apply<Before::kNothing>(draws, first, count, x, nullptr, out);
 }
 inline void dropout_bf16_to_f32(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x,
                                 const float* residual, float* out) {
-  apply(draws, first, count, x, residual, out);
+  apply<Before::kNothing>(draws, first, count, x, residual, out);
 }
 inline void dropout_f32_to_bf16(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x,
                                 uint16_t* out) {
-  apply(draws, first, count, x, nullptr, out);
+  apply<Before::kNothing>(draws, first, count, x, nullptr, out);
+}
+
+inline void relu_f32(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, float* out) {
+  apply<Before::kRelu>(draws, first, count, x, nullptr, out);
+}
+inline void relu_bf16(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out) {
+  apply<Before::kRelu>(draws, first, count, x, nullptr, out);
+}
+inline void relu_backward_f32(const float* gradient, const float* result, int64_t count, float scale, float* out) {
+  relu_backward(gradient, result, count, scale, out);
+}
+inline void relu_backward_bf16(const uint16_t* gradient, const uint16_t* result, int64_t count, float scale,
+                               uint16_t* out) {
+  relu_backward(gradient, result, count, scale, out);
 }
 
 inline constexpr DropoutKernels dropout_set(const char* name) {
-  return {name,         multipliers,         multiplier_rows, dropout_f32, dropout_bf16, dropout_bf16_to_f32, dropout_f32_to_bf16};
+  return {name,        multipliers,         multiplier_rows,     dropout_f32, dropout_bf16,
+          dropout_bf16_to_f32, dropout_f32_to_bf16, relu_f32, relu_bf16, relu_backward_f32, relu_backward_bf16};
 }
 
 }  // namespace

@@ -37,5 +37,44 @@ inline void store_low_halves(uint16_t* p, Ints v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(ordered));
 }
 
+/// Element j of the kLanes rows starting at row(0), row(1), … → out[j · out_stride + lane], for j < 4.
+template <typename Row>
+inline void turn_4_columns(const Row& row, float* out, int out_stride) {
+  for (int lane = 0; lane < kLanes; lane += 4) {
+    __m128 r0 = _mm_loadu_ps(row(lane)), r1 = _mm_loadu_ps(row(lane + 1));
+    __m128 r2 = _mm_loadu_ps(row(lane + 2)), r3 = _mm_loadu_ps(row(lane + 3));
+    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+    _mm_storeu_ps(out + lane, r0);
+    _mm_storeu_ps(out + out_stride + lane, r1);
+    _mm_storeu_ps(out + 2 * out_stride + lane, r2);
+    _mm_storeu_ps(out + 3 * out_stride + lane, r3);
+  }
+}
+
+/// The same for j < 8.
+template <typename Row>
+inline void turn_8_columns(const Row& row, float* out, int out_stride) {
+  const Floats r0 = load(row(0)), r1 = load(row(1));
+  const Floats r2 = load(row(2)), r3 = load(row(3));
+  const Floats r4 = load(row(4)), r5 = load(row(5));
+  const Floats r6 = load(row(6)), r7 = load(row(7));
+  const Floats a0 = _mm256_unpacklo_ps(r0, r1), a1 = _mm256_unpackhi_ps(r0, r1);
+  const Floats a2 = _mm256_unpacklo_ps(r2, r3), a3 = _mm256_unpackhi_ps(r2, r3);
+  const Floats a4 = _mm256_unpacklo_ps(r4, r5), a5 = _mm256_unpackhi_ps(r4, r5);
+  const Floats a6 = _mm256_unpacklo_ps(r6, r7), a7 = _mm256_unpackhi_ps(r6, r7);
+  const Floats b0 = _mm256_shuffle_ps(a0, a2, 0x44), b1 = _mm256_shuffle_ps(a0, a2, 0xEE);
+  const Floats b2 = _mm256_shuffle_ps(a1, a3, 0x44), b3 = _mm256_shuffle_ps(a1, a3, 0xEE);
+  const Floats b4 = _mm256_shuffle_ps(a4, a6, 0x44), b5 = _mm256_shuffle_ps(a4, a6, 0xEE);
+  const Floats b6 = _mm256_shuffle_ps(a5, a7, 0x44), b7 = _mm256_shuffle_ps(a5, a7, 0xEE);
+  store(out + 0 * out_stride, _mm256_permute2f128_ps(b0, b4, 0x20));
+  store(out + 1 * out_stride, _mm256_permute2f128_ps(b1, b5, 0x20));
+  store(out + 2 * out_stride, _mm256_permute2f128_ps(b2, b6, 0x20));
+  store(out + 3 * out_stride, _mm256_permute2f128_ps(b3, b7, 0x20));
+  store(out + 4 * out_stride, _mm256_permute2f128_ps(b0, b4, 0x31));
+  store(out + 5 * out_stride, _mm256_permute2f128_ps(b1, b5, 0x31));
+  store(out + 6 * out_stride, _mm256_permute2f128_ps(b2, b6, 0x31));
+  store(out + 7 * out_stride, _mm256_permute2f128_ps(b3, b7, 0x31));
+}
+
 }  // namespace
 }  // namespace quantnoise::kernels

@@ -34,5 +34,47 @@ inline void store_low_halves(uint16_t* p, Ints v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
 }
 
+/// Element j of the kLanes rows starting at row(0), row(1), … → out[j · out_stride + lane], for j < 4.
+template <typename Row>
+inline void turn_4_columns(const Row& row, float* out, int out_stride) {
+  for (int lane = 0; lane < kLanes; lane += 4) {
+    __m128 r0 = _mm_loadu_ps(row(lane)), r1 = _mm_loadu_ps(row(lane + 1));
+    __m128 r2 = _mm_loadu_ps(row(lane + 2)), r3 = _mm_loadu_ps(row(lane + 3));
+    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+    _mm_storeu_ps(out + lane, r0);
+    _mm_storeu_ps(out + out_stride + lane, r1);
+    _mm_storeu_ps(out + 2 * out_stride + lane, r2);
+    _mm_storeu_ps(out + 3 * out_stride + lane, r3);
+  }
+}
+
+/// The same for j < 8.
+template <typename Row>
+inline void turn_8_columns(const Row& row, float* out, int out_stride) {
+  // Rows 0 … 3 and 8 … 11 in the lower halves, the four rows after them in the upper ones.
+  const auto two_rows = [&](int low) {
+    const __m512 v = _mm512_castps256_ps512(_mm256_loadu_ps(row(low)));
+    return _mm512_insertf32x8(v, _mm256_loadu_ps(row(low + 4)), 1);
+  };
+  const Floats r0 = two_rows(0), r1 = two_rows(1), r2 = two_rows(2), r3 = two_rows(3);
+  const Floats r4 = two_rows(8), r5 = two_rows(9), r6 = two_rows(10), r7 = two_rows(11);
+  const Floats a0 = _mm512_unpacklo_ps(r0, r1), a1 = _mm512_unpackhi_ps(r0, r1);
+  const Floats a2 = _mm512_unpacklo_ps(r2, r3), a3 = _mm512_unpackhi_ps(r2, r3);
+  const Floats a4 = _mm512_unpacklo_ps(r4, r5), a5 = _mm512_unpackhi_ps(r4, r5);
+  const Floats a6 = _mm512_unpacklo_ps(r6, r7), a7 = _mm512_unpackhi_ps(r6, r7);
+  const Floats b0 = _mm512_shuffle_ps(a0, a2, 0x44), b1 = _mm512_shuffle_ps(a0, a2, 0xEE);
+  const Floats b2 = _mm512_shuffle_ps(a1, a3, 0x44), b3 = _mm512_shuffle_ps(a1, a3, 0xEE);
+  const Floats b4 = _mm512_shuffle_ps(a4, a6, 0x44), b5 = _mm512_shuffle_ps(a4, a6, 0xEE);
+  const Floats b6 = _mm512_shuffle_ps(a5, a7, 0x44), b7 = _mm512_shuffle_ps(a5, a7, 0xEE);
+  store(out + 0 * out_stride, _mm512_shuffle_f32x4(b0, b4, 0x88));
+  store(out + 1 * out_stride, _mm512_shuffle_f32x4(b1, b5, 0x88));
+  store(out + 2 * out_stride, _mm512_shuffle_f32x4(b2, b6, 0x88));
+  store(out + 3 * out_stride, _mm512_shuffle_f32x4(b3, b7, 0x88));
+  store(out + 4 * out_stride, _mm512_shuffle_f32x4(b0, b4, 0xDD));
+  store(out + 5 * out_stride, _mm512_shuffle_f32x4(b1, b5, 0xDD));
+  store(out + 6 * out_stride, _mm512_shuffle_f32x4(b2, b6, 0xDD));
+  store(out + 7 * out_stride, _mm512_shuffle_f32x4(b3, b7, 0xDD));
+}
+
 }  // namespace
 }  // namespace quantnoise::kernels

@@ -11,7 +11,8 @@ namespace {
 
 using nlohmann::json;
 
-// The parser keeps the last of two equal keys without a word: readers that disagree on which one counts are a way to smuggle.
+// The parser keeps the last of two equal keys without a word: readers that disagree on which one counts are a
+// way to smuggle.
 class StrictCallback {
  public:
   StrictCallback(int max_depth, const std::string& what) : max_depth_(max_depth), what_(what) {}
@@ -20,7 +21,8 @@ class StrictCallback {
     switch (event) {
       case json::parse_event_t::object_start:
       case json::parse_event_t::array_start:
-        QN_REQUIRE(depth < max_depth_, ErrorKind::kFormat, what_, ": nested deeper than ", max_depth_, " levels");
+        QN_REQUIRE(depth < max_depth_, ErrorKind::kFormat, what_, ": nested deeper than ", max_depth_,
+                   " levels");
         if (event == json::parse_event_t::object_start) keys_.emplace_back();
         break;
       case json::parse_event_t::object_end:
@@ -76,7 +78,8 @@ nlohmann::json parse_json_object(std::string_view text, int max_depth, const std
       return strict(depth, event, parsed);
     };
     json value = json::parse(text, callback);
-    QN_REQUIRE(value.is_object(), ErrorKind::kFormat, what, ": found ", shown(value), ", expected a JSON object");
+    QN_REQUIRE(value.is_object(), ErrorKind::kFormat, what, ": found ", shown(value),
+               ", expected a JSON object");
     return value;
   } catch (const json::exception& error) {
     throw Error(ErrorKind::kFormat, str_cat(what, " is not valid JSON: ", reason(error)));
@@ -91,8 +94,10 @@ std::string dump_json(const json& value) {
   }
 }
 
-JsonObject::JsonObject(const nlohmann::json& value, std::string place) : value_(&value), place_(std::move(place)) {
-  QN_REQUIRE(value.is_object(), ErrorKind::kFormat, place_, ": found ", shown(value), ", expected a JSON object");
+JsonObject::JsonObject(const nlohmann::json& value, std::string place)
+    : value_(&value), place_(std::move(place)) {
+  QN_REQUIRE(value.is_object(), ErrorKind::kFormat, place_, ": found ", shown(value),
+             ", expected a JSON object");
 }
 
 const nlohmann::json& JsonObject::member(std::string_view key) const {
@@ -102,7 +107,8 @@ const nlohmann::json& JsonObject::member(std::string_view key) const {
 }
 
 void JsonObject::fail(std::string_view key, const nlohmann::json& found, const std::string& expected) const {
-  throw Error(ErrorKind::kFormat, str_cat(place_, ": ", key, ": found ", shown(found), ", expected ", expected));
+  throw Error(ErrorKind::kFormat,
+              str_cat(place_, ": ", key, ": found ", shown(found), ", expected ", expected));
 }
 
 int64_t JsonObject::integer(std::string_view key, int64_t min, int64_t max) const {
@@ -133,12 +139,14 @@ std::vector<int64_t> JsonObject::integers(std::string_view key, size_t max_lengt
   return value.get<std::vector<int64_t>>();
 }
 
-JsonObject JsonObject::object(std::string_view key) const { return {member(key), str_cat(place_, ", ", key)}; }
+JsonObject JsonObject::object(std::string_view key) const {
+  return {member(key), str_cat(place_, ", ", key)};
+}
 
 void JsonObject::allow_only(std::initializer_list<std::string_view> keys) const {
   for (const auto& [key, value] : value_->items()) {
-    QN_REQUIRE(std::find(keys.begin(), keys.end(), key) != keys.end(), ErrorKind::kFormat, place_, ": unknown key '",
-               key, "'");
+    QN_REQUIRE(std::find(keys.begin(), keys.end(), key) != keys.end(), ErrorKind::kFormat, place_,
+               ": unknown key '", key, "'");
   }
 }
 

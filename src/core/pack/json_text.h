@@ -12,7 +12,8 @@
 
 namespace quantnoise::pack {
 
-/// Errors: kFormat naming `what` for anything but one UTF-8 JSON object without duplicate keys, nested at most max_depth deep.
+/// Errors: kFormat naming `what` for anything but one UTF-8 JSON object without duplicate keys, nested at
+/// most max_depth deep.
 nlohmann::json parse_json_object(std::string_view text, int max_depth, const std::string& what);
 
 /// Errors: kInternal for strings that are not UTF-8.
@@ -41,7 +42,8 @@ class JsonObject {
 
  private:
   const nlohmann::json& member(std::string_view key) const;
-  [[noreturn]] void fail(std::string_view key, const nlohmann::json& found, const std::string& expected) const;
+  [[noreturn]] void fail(std::string_view key, const nlohmann::json& found,
+                         const std::string& expected) const;
 
   const nlohmann::json* value_;
   std::string place_;

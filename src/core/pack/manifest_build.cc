@@ -61,7 +61,8 @@ OutgoingTensor padded_tensor(std::string name, const codec::ByteBlock& data) {
   return {std::move(name), ScalarType::kU8, {padded_bytes(size)}, true, [data] { return data; }};
 }
 
-OutgoingTensor plain_tensor(std::string name, ScalarType type, std::vector<int64_t> shape, codec::ByteBlock data) {
+OutgoingTensor plain_tensor(std::string name, ScalarType type, std::vector<int64_t> shape,
+                            codec::ByteBlock data) {
   return {std::move(name), type, std::move(shape), false, [data] { return data; }};
 }
 
@@ -79,7 +80,8 @@ void add_weight(std::vector<OutgoingTensor>& tensors, const std::string& name, c
       const auto count = static_cast<int64_t>(weight.scales.size());
       tensors.push_back(padded_tensor(codes_name(name), weight.codes));
       tensors.push_back(plain_tensor(scales_name(name), ScalarType::kF32, {count}, borrow(weight.scales)));
-      tensors.push_back(plain_tensor(zero_points_name(name), ScalarType::kI32, {count}, borrow(weight.zero_points)));
+      tensors.push_back(
+          plain_tensor(zero_points_name(name), ScalarType::kI32, {count}, borrow(weight.zero_points)));
       break;
     }
   }

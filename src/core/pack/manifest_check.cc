@@ -27,17 +27,22 @@ class Checker {
     const std::string place = str_cat("weight ", name);
     check_shape(place, weight);
     switch (weight.scheme) {
-      case Scheme::kDense: return check_dense(place, weight);
-      case Scheme::kProduct: return check_product(place, weight);
-      case Scheme::kAffine: return check_affine(place, weight);
+      case Scheme::kDense:
+        return check_dense(place, weight);
+      case Scheme::kProduct:
+        return check_product(place, weight);
+      case Scheme::kAffine:
+        return check_affine(place, weight);
     }
   }
 
   void check_tensor(const std::string& name, const RawTensor& tensor) const {
-    require(std::all_of(tensor.shape.begin(), tensor.shape.end(), [](int64_t extent) { return extent >= 0; }) &&
-                tensor.shape.size() <= kMaxRank,
-            "tensor ", name, ": shape: found [", join(tensor.shape, ", "), "]");
-    expect_bytes(str_cat("tensor ", name), "data", tensor.data, tensor_bytes(tensor.shape, tensor.type, name));
+    require(
+        std::all_of(tensor.shape.begin(), tensor.shape.end(), [](int64_t extent) { return extent >= 0; }) &&
+            tensor.shape.size() <= kMaxRank,
+        "tensor ", name, ": shape: found [", join(tensor.shape, ", "), "]");
+    expect_bytes(str_cat("tensor ", name), "data", tensor.data,
+                 tensor_bytes(tensor.shape, tensor.type, name));
   }
 
   void check_names(const ModelFile& file) const {
@@ -69,13 +74,14 @@ class Checker {
   }
 
   void check_kind(const ModelFile& file) const {
-    require(file.format_version == kFormatVersion, "format version: found ", file.format_version, ", expected ",
-            kFormatVersion);
+    require(file.format_version == kFormatVersion, "format version: found ", file.format_version,
+            ", expected ", kFormatVersion);
     require(file.kind == "model" || file.kind == "checkpoint", "kind: found '", file.kind,
             "', expected model or checkpoint");
     if (file.kind == "checkpoint") return;
     for (const auto& [name, tensor] : file.tensors) {
-      require(!name.starts_with(kTrainingPrefix), "tensor ", name, ": a file of kind model holds no training state");
+      require(!name.starts_with(kTrainingPrefix), "tensor ", name,
+              ": a file of kind model holds no training state");
     }
   }
 
@@ -86,22 +92,24 @@ class Checker {
   }
   [[noreturn]] void fail(const std::string& message) const { throw Error(kind_, message); }
 
-  void expect_bytes(const std::string& place, const char* what, const codec::ByteBlock& data, uint64_t expected) const {
-    require(data.bytes.size() == expected, place, ": ", what, ": found ", data.bytes.size(), " bytes, expected ",
-            expected);
+  void expect_bytes(const std::string& place, const char* what, const codec::ByteBlock& data,
+                    uint64_t expected) const {
+    require(data.bytes.size() == expected, place, ": ", what, ": found ", data.bytes.size(),
+            " bytes, expected ", expected);
   }
 
   void check_shape(const std::string& place, const PackedWeight& weight) const {
     const std::string found = str_cat(place, ": shape: found [", join(weight.shape, ", "), "], expected ");
-    require(!weight.shape.empty() && weight.shape.size() <= kMaxRank, found, "1 to ", kMaxRank, " dimensions");
+    require(!weight.shape.empty() && weight.shape.size() <= kMaxRank, found, "1 to ", kMaxRank,
+            " dimensions");
     int64_t numel = 1;
     for (const int64_t extent : weight.shape) {
       require(extent >= 1, found, "dimensions of at least 1");
       require(extent <= kMaxElements / numel, found, "at most 2^48 elements");
       numel *= extent;
     }
-    require(weight.zero_row >= -1 && weight.zero_row < weight.shape[0], place, ": zero_row: found ", weight.zero_row,
-            ", expected a row below ", weight.shape[0]);
+    require(weight.zero_row >= -1 && weight.zero_row < weight.shape[0], place, ": zero_row: found ",
+            weight.zero_row, ", expected a row below ", weight.shape[0]);
   }
 
   void check_dense(const std::string& place, const PackedWeight& weight) const {
@@ -120,11 +128,12 @@ class Checker {
     require(weight.num_centroids >= 1 && weight.num_centroids <= 65536, place, ": num_centroids: found ",
             weight.num_centroids, ", expected 1 to 65536");
     const int bits = codec::code_bits_for(weight.num_centroids);
-    require(weight.code_bits == bits, place, ": code_bits: found ", weight.code_bits, ", expected ", bits, " for ",
-            weight.num_centroids, " centroids");
+    require(weight.code_bits == bits, place, ": code_bits: found ", weight.code_bits, ", expected ", bits,
+            " for ", weight.num_centroids, " centroids");
     const int tile_rows = weight.order.tile_rows;
     require(tile_rows >= kTileMultiple && tile_rows % kTileMultiple == 0 && tile_rows <= kMaxTileRows, place,
-            ": tile_rows: found ", tile_rows, ", expected a multiple of ", kTileMultiple, " up to ", kMaxTileRows);
+            ": tile_rows: found ", tile_rows, ", expected a multiple of ", kTileMultiple, " up to ",
+            kMaxTileRows);
     require(weight.block_size >= 1 && weight.cols() % weight.block_size == 0, place, ": block_size: found ",
             weight.block_size, ", expected a divisor of ", weight.cols());
     check_codes(place, weight, weight.numel() / weight.block_size);
@@ -143,7 +152,8 @@ class Checker {
             ", expected -1 (per tensor) or 0 (per output channel)");
     check_codes(place, weight, weight.numel());
     const size_t count = weight.affine_axis == 0 ? static_cast<size_t>(weight.shape[0]) : 1;
-    require(weight.scales.size() == count, place, ": scales: found ", weight.scales.size(), ", expected ", count);
+    require(weight.scales.size() == count, place, ": scales: found ", weight.scales.size(), ", expected ",
+            count);
     require(weight.zero_points.size() == count, place, ": zero_points: found ", weight.zero_points.size(),
             ", expected ", count);
     const auto good = [](float scale) { return std::isfinite(scale) && scale >= 0; };
@@ -153,9 +163,12 @@ class Checker {
 
   static std::vector<std::string> part_names(const std::string& name, const PackedWeight& weight) {
     switch (weight.scheme) {
-      case Scheme::kDense: return {name};
-      case Scheme::kProduct: return {codes_name(name), centroids_name(name)};
-      case Scheme::kAffine: return {codes_name(name), scales_name(name), zero_points_name(name)};
+      case Scheme::kDense:
+        return {name};
+      case Scheme::kProduct:
+        return {codes_name(name), centroids_name(name)};
+      case Scheme::kAffine:
+        return {codes_name(name), scales_name(name), zero_points_name(name)};
     }
     return {};
   }

@@ -40,32 +40,34 @@ class TensorPool {
 };
 
 void require_type(const TensorEntry& entry, ScalarType expected, const std::string& name) {
-  QN_REQUIRE(entry.type == expected, ErrorKind::kFormat, "tensor ", name, ": found dtype ", type_name(entry.type),
-             ", expected ", type_name(expected));
+  QN_REQUIRE(entry.type == expected, ErrorKind::kFormat, "tensor ", name, ": found dtype ",
+             type_name(entry.type), ", expected ", type_name(expected));
 }
 
 void require_shape(const TensorEntry& entry, const std::vector<int64_t>& expected, const std::string& name) {
-  QN_REQUIRE(entry.shape == expected, ErrorKind::kFormat, "tensor ", name, ": found shape [", join(entry.shape, ", "),
-             "], expected [", join(expected, ", "), "]");
+  QN_REQUIRE(entry.shape == expected, ErrorKind::kFormat, "tensor ", name, ": found shape [",
+             join(entry.shape, ", "), "], expected [", join(expected, ", "), "]");
 }
 
 // A byte tensor that starts at a multiple of 64 and is longer than its content by less than 64.
-codec::ByteBlock take_padded(TensorPool& pool, const std::string& name, int64_t num_bytes, const std::string& owner) {
+codec::ByteBlock take_padded(TensorPool& pool, const std::string& name, int64_t num_bytes,
+                             const std::string& owner) {
   const TensorEntry entry = pool.take(name, owner);
   require_type(entry, ScalarType::kU8, name);
   const int64_t limit = static_cast<int64_t>(entry.end - entry.begin);
-  QN_REQUIRE(num_bytes <= limit && padded_bytes(num_bytes) == limit && entry.shape.size() == 1, ErrorKind::kFormat,
-             "tensor ", name, ": found shape [", join(entry.shape, ", "), "], expected ", num_bytes,
-             " bytes rounded up to a multiple of ", kAlignment);
-  QN_REQUIRE(entry.begin % kAlignment == 0, ErrorKind::kFormat, "tensor ", name, ": found offset ", entry.begin,
-             ", expected a multiple of ", kAlignment);
+  QN_REQUIRE(num_bytes <= limit && padded_bytes(num_bytes) == limit && entry.shape.size() == 1,
+             ErrorKind::kFormat, "tensor ", name, ": found shape [", join(entry.shape, ", "), "], expected ",
+             num_bytes, " bytes rounded up to a multiple of ", kAlignment);
+  QN_REQUIRE(entry.begin % kAlignment == 0, ErrorKind::kFormat, "tensor ", name, ": found offset ",
+             entry.begin, ", expected a multiple of ", kAlignment);
   codec::ByteBlock data = pool.data(entry);
   data.bytes = data.bytes.first(static_cast<size_t>(num_bytes));
   return data;
 }
 
 template <typename T>
-std::vector<T> take_vector(TensorPool& pool, const std::string& name, ScalarType type, const std::string& owner) {
+std::vector<T> take_vector(TensorPool& pool, const std::string& name, ScalarType type,
+                           const std::string& owner) {
   const TensorEntry entry = pool.take(name, owner);
   require_type(entry, type, name);
   QN_REQUIRE(entry.shape.size() == 1, ErrorKind::kFormat, "tensor ", name, ": found ", entry.shape.size(),
@@ -92,13 +94,15 @@ void read_product(const JsonObject& record, const std::string& name, TensorPool&
   weight.num_centroids = static_cast<int>(record.integer("num_centroids", 1, 65536));
   weight.code_bits = static_cast<int>(record.integer("code_bits", 1, 16));
   weight.order.tile_rows = static_cast<int>(record.integer("tile_rows", 1, kMaxInt));
-  weight.codes = take_padded(pool, codes_name(name), record.integer("code_bytes", 0, kMaxCount), record.place());
+  weight.codes =
+      take_padded(pool, codes_name(name), record.integer("code_bytes", 0, kMaxCount), record.place());
   const std::string centroids = centroids_name(name);
   const TensorEntry entry = pool.take(centroids, record.place());
   require_shape(entry, {weight.num_centroids, weight.block_size}, centroids);
   weight.centroid_type = entry.type;
   weight.centroids = pool.data(entry);
-  if (entry.type == ScalarType::kI8) weight.centroid_scale = static_cast<float>(record.number("centroid_scale"));
+  if (entry.type == ScalarType::kI8)
+    weight.centroid_scale = static_cast<float>(record.number("centroid_scale"));
 }
 
 void read_affine(const JsonObject& record, const std::string& name, TensorPool& pool, PackedWeight& weight) {
@@ -106,7 +110,8 @@ void read_affine(const JsonObject& record, const std::string& name, TensorPool& 
   weight.scheme = Scheme::kAffine;
   weight.code_bits = static_cast<int>(record.integer("code_bits", 2, 8));
   weight.affine_axis = static_cast<int>(record.integer("axis", -1, 0));
-  weight.codes = take_padded(pool, codes_name(name), record.integer("code_bytes", 0, kMaxCount), record.place());
+  weight.codes =
+      take_padded(pool, codes_name(name), record.integer("code_bytes", 0, kMaxCount), record.place());
   weight.scales = take_vector<float>(pool, scales_name(name), ScalarType::kF32, record.place());
   weight.zero_points = take_vector<int32_t>(pool, zero_points_name(name), ScalarType::kI32, record.place());
 }
@@ -146,8 +151,8 @@ ModelFile assemble(const Container& container) {
   ModelFile file;
   // First: what else may be wrong with a file of another version is not for this reader to say.
   file.format_version = read_version(manifest);
-  manifest.allow_only({"format_version", "kind", "architecture", "options", "weights", "ties", "history", "training",
-                       "blobs"});
+  manifest.allow_only({"format_version", "kind", "architecture", "options", "weights", "ties", "history",
+                       "training", "blobs"});
   file.kind = manifest.text("kind");
   file.architecture = manifest.text("architecture");
   file.options_json = dump_json(manifest.object("options").value());
@@ -163,7 +168,8 @@ ModelFile assemble(const Container& container) {
   for (const auto& [name, record] : blobs.value().items()) {
     const JsonObject blob(record, str_cat("blob ", name));
     blob.allow_only({"bytes"});
-    file.blobs.emplace(name, take_padded(pool, blob_name(name), blob.integer("bytes", 0, kMaxCount), blob.place()));
+    file.blobs.emplace(name,
+                       take_padded(pool, blob_name(name), blob.integer("bytes", 0, kMaxCount), blob.place()));
   }
   const JsonObject ties = manifest.object("ties");
   for (const auto& [alias, target] : ties.value().items()) file.ties.emplace(alias, ties.text(alias));

@@ -59,11 +59,12 @@ SizeReport account(const ModelFile& file, uint64_t header_bytes, uint64_t file_b
     }
   }
   for (const auto& [name, tensor] : file.tensors) {
-    (name.starts_with(kTrainingPrefix) ? report.training_bytes : report.dense_bytes) += tensor.data.bytes.size();
+    (name.starts_with(kTrainingPrefix) ? report.training_bytes : report.dense_bytes) +=
+        tensor.data.bytes.size();
   }
   for (const auto& [name, blob] : file.blobs) report.blob_bytes += blob.bytes.size();
-  report.padding_bytes = file_bytes - header_bytes - report.code_bytes - report.centroid_bytes - report.affine_bytes -
-                         report.dense_bytes - report.blob_bytes - report.training_bytes;
+  report.padding_bytes = file_bytes - header_bytes - report.code_bytes - report.centroid_bytes -
+                         report.affine_bytes - report.dense_bytes - report.blob_bytes - report.training_bytes;
   return report;
 }
 
@@ -87,6 +88,8 @@ SizeReport size_report(const std::string& path) {
   return account(model.file, model.container.header_bytes, model.container.file.bytes.size());
 }
 
-std::string manifest_json(const std::string& path) { return open_path(path).container.metadata.at(kManifestKey); }
+std::string manifest_json(const std::string& path) {
+  return open_path(path).container.metadata.at(kManifestKey);
+}
 
 }  // namespace quantnoise::pack

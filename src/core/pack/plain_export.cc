@@ -34,8 +34,10 @@ OutgoingTensor export_weight(std::string name, const codec::PackedWeight& weight
 }
 
 OutgoingTensor export_tensor(std::string name, const RawTensor& tensor) {
-  if (!is_half(tensor.type)) return {std::move(name), tensor.type, tensor.shape, false, [&tensor] { return tensor.data; }};
-  return {std::move(name), ScalarType::kF32, tensor.shape, false, [&tensor] { return own_floats(widen(tensor)); }};
+  if (!is_half(tensor.type))
+    return {std::move(name), tensor.type, tensor.shape, false, [&tensor] { return tensor.data; }};
+  return {std::move(name), ScalarType::kF32, tensor.shape, false,
+          [&tensor] { return own_floats(widen(tensor)); }};
 }
 
 }  // namespace

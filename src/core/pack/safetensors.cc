@@ -20,8 +20,9 @@ constexpr int kHeaderDepth = 3;
 constexpr const char* kMetadataKey = "__metadata__";
 
 constexpr std::pair<const char*, ScalarType> kTypes[] = {
-    {"F32", ScalarType::kF32}, {"F16", ScalarType::kF16}, {"BF16", ScalarType::kBF16}, {"I8", ScalarType::kI8},
-    {"U8", ScalarType::kU8},   {"I32", ScalarType::kI32}, {"I64", ScalarType::kI64},
+    {"F32", ScalarType::kF32}, {"F16", ScalarType::kF16}, {"BF16", ScalarType::kBF16},
+    {"I8", ScalarType::kI8},   {"U8", ScalarType::kU8},   {"I32", ScalarType::kI32},
+    {"I64", ScalarType::kI64},
 };
 
 void refuse_foreign(std::span<const std::byte> bytes) {
@@ -47,7 +48,8 @@ uint64_t header_length(std::span<const std::byte> bytes) {
 }
 
 void check_name(const std::string& name) {
-  const bool clean = std::none_of(name.begin(), name.end(), [](char c) { return c >= 0 && (c < 0x20 || c == 0x7f); });
+  const bool clean =
+      std::none_of(name.begin(), name.end(), [](char c) { return c >= 0 && (c < 0x20 || c == 0x7f); });
   QN_REQUIRE(!name.empty() && clean, ErrorKind::kFormat, "header: found ", json(name).dump(),
              " as a tensor's name, expected text without control characters");
 }
@@ -59,23 +61,24 @@ TensorEntry parse_entry(const json& value, const std::string& name) {
   entry.type = parse_type(object.text("dtype"), object.place());
   entry.shape = object.integers("shape", kMaxRank);
   const std::vector<int64_t> offsets = object.integers("data_offsets", 2);
-  QN_REQUIRE(offsets.size() == 2, ErrorKind::kFormat, object.place(), ": data_offsets: found ", offsets.size(),
-             " numbers, expected begin and end");
+  QN_REQUIRE(offsets.size() == 2, ErrorKind::kFormat, object.place(), ": data_offsets: found ",
+             offsets.size(), " numbers, expected begin and end");
   entry.begin = static_cast<uint64_t>(offsets[0]);
   entry.end = static_cast<uint64_t>(offsets[1]);
   QN_REQUIRE(entry.begin <= entry.end, ErrorKind::kFormat, object.place(), ": data_offsets: found begin ",
              entry.begin, " after end ", entry.end);
   const uint64_t expected = tensor_bytes(entry.shape, entry.type, object.place());
   QN_REQUIRE(entry.end - entry.begin == expected, ErrorKind::kFormat, object.place(), ": found ",
-             entry.end - entry.begin, " bytes, expected ", expected, " for ", type_name(entry.type), " of shape [",
-             join(entry.shape, ", "), "]");
+             entry.end - entry.begin, " bytes, expected ", expected, " for ", type_name(entry.type),
+             " of shape [", join(entry.shape, ", "), "]");
   QN_REQUIRE(entry.begin % static_cast<uint64_t>(codec::scalar_bytes(entry.type)) == 0, ErrorKind::kFormat,
              object.place(), ": found offset ", entry.begin, ", expected a multiple of ",
              codec::scalar_bytes(entry.type));
   return entry;
 }
 
-// Comes before the tensors: of somebody else's file the missing key is what matters, not the first type unknown here.
+// Comes before the tensors: of somebody else's file the missing key is what matters, not the first type
+// unknown here.
 std::map<std::string, std::string> parse_metadata(const json& header, const std::string& required_key) {
   std::map<std::string, std::string> metadata;
   if (header.contains(kMetadataKey)) {
@@ -103,10 +106,10 @@ void check_layout(const Container& container) {
   for (const auto& [name, entry] : in_order) {
     QN_REQUIRE(entry->begin >= position, ErrorKind::kFormat, "tensor ", *name, ": begins at ", entry->begin,
                " and overlaps ", previous, ", which ends at ", position);
-    QN_REQUIRE(entry->begin == position, ErrorKind::kFormat, "gap of ", entry->begin - position, " bytes between ",
-               previous, " and tensor ", *name);
-    QN_REQUIRE(entry->end <= data_bytes, ErrorKind::kFormat, "truncated: tensor ", *name, " ends at ", entry->end,
-               ", the data has ", data_bytes, " bytes");
+    QN_REQUIRE(entry->begin == position, ErrorKind::kFormat, "gap of ", entry->begin - position,
+               " bytes between ", previous, " and tensor ", *name);
+    QN_REQUIRE(entry->end <= data_bytes, ErrorKind::kFormat, "truncated: tensor ", *name, " ends at ",
+               entry->end, ", the data has ", data_bytes, " bytes");
     position = entry->end;
     previous = str_cat("tensor ", *name);
   }
@@ -129,14 +132,15 @@ ScalarType parse_type(const std::string& name, const std::string& place) {
     if (name == known_name) return type;
     known.push_back(known_name);
   }
-  throw Error(ErrorKind::kFormat, str_cat(place, ": dtype: found '", name, "', expected one of ", join(known, ", ")));
+  throw Error(ErrorKind::kFormat,
+              str_cat(place, ": dtype: found '", name, "', expected one of ", join(known, ", ")));
 }
 
 uint64_t tensor_bytes(const std::vector<int64_t>& shape, ScalarType type, const std::string& what) {
   auto bytes = static_cast<uint64_t>(codec::scalar_bytes(type));
   for (const int64_t extent : shape) bytes = base::checked_mul(bytes, static_cast<uint64_t>(extent), what);
-  QN_REQUIRE(bytes <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()), ErrorKind::kFormat, what, ": ",
-             bytes, " bytes do not fit in 63 bits");
+  QN_REQUIRE(bytes <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()), ErrorKind::kFormat, what,
+             ": ", bytes, " bytes do not fit in 63 bits");
   return bytes;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// The safetensors container, without any idea of models: an 8-byte header length, a JSON header that names the tensors,
-// and their bytes without a gap.
+// The safetensors container, without any idea of models: an 8-byte header length, a JSON header that names
+// the tensors, and their bytes without a gap.
 
 #include <cstdint>
 #include <functional>
@@ -41,8 +41,8 @@ struct Container {
   codec::ByteBlock data_of(const TensorEntry& entry) const;
 };
 
-/// Checks everything there is to check without knowing what the tensors mean. required_key: a key the metadata must have.
-/// Errors: kFormat.
+/// Checks everything there is to check without knowing what the tensors mean. required_key: a key the
+/// metadata must have. Errors: kFormat.
 Container parse_container(const codec::ByteBlock& file, const std::string& required_key);
 
 /// A tensor on its way to a file.
@@ -50,7 +50,8 @@ struct OutgoingTensor {
   std::string name;
   codec::ScalarType type = codec::ScalarType::kF32;
   std::vector<int64_t> shape;
-  bool padded = false;  ///< a byte tensor that starts at a multiple of 64 and whose shape was rounded up to one
+  bool padded =
+      false;  ///< a byte tensor that starts at a multiple of 64 and whose shape was rounded up to one
   /// Its bytes, asked for once, in file order; zeros follow up to the size of shape × type.
   std::function<codec::ByteBlock()> load;
 };
@@ -60,8 +61,8 @@ struct WrittenSizes {
   uint64_t header_bytes = 0;
 };
 
-/// Padded tensors first, then the others by falling element size; by name among equals. Atomic. Errors: kIo; kInternal
-/// for a name given twice.
+/// Padded tensors first, then the others by falling element size; by name among equals. Atomic. Errors: kIo;
+/// kInternal for a name given twice.
 WrittenSizes write_container(const std::string& path, std::vector<OutgoingTensor> tensors,
                              const std::map<std::string, std::string>& metadata);
 

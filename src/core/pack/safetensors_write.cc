@@ -29,16 +29,20 @@ std::string encode_header(const std::vector<OutgoingTensor>& tensors,
   json header = {{"__metadata__", metadata}};
   uint64_t position = 0;
   for (const OutgoingTensor& tensor : tensors) {
-    const uint64_t end = base::checked_add(position, tensor_bytes(tensor.shape, tensor.type, tensor.name), tensor.name);
-    json entry = {{"dtype", type_name(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {position, end}}};
-    QN_REQUIRE(!header.contains(tensor.name), ErrorKind::kInternal, "tensor ", tensor.name, " is written twice");
+    const uint64_t end =
+        base::checked_add(position, tensor_bytes(tensor.shape, tensor.type, tensor.name), tensor.name);
+    json entry = {
+        {"dtype", type_name(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {position, end}}};
+    QN_REQUIRE(!header.contains(tensor.name), ErrorKind::kInternal, "tensor ", tensor.name,
+               " is written twice");
     header[tensor.name] = std::move(entry);
     position = end;
   }
   std::string text = dump_json(header);
-  text.resize(static_cast<size_t>(base::round_up(static_cast<int64_t>(kLengthBytes + text.size()), kAlignment)) -
-                  kLengthBytes,
-              ' ');
+  text.resize(
+      static_cast<size_t>(base::round_up(static_cast<int64_t>(kLengthBytes + text.size()), kAlignment)) -
+          kLengthBytes,
+      ' ');
   QN_REQUIRE(text.size() <= kMaxHeaderBytes, ErrorKind::kFailed, "the header would have ", text.size(),
              " bytes, allowed are ", kMaxHeaderBytes);
   const uint64_t length = text.size();
@@ -51,8 +55,8 @@ void write_tensor(base::AtomicFile& file, const OutgoingTensor& tensor) {
   const codec::ByteBlock data = tensor.load();
   const uint64_t stored = tensor_bytes(tensor.shape, tensor.type, tensor.name);
   const uint64_t padding = stored - data.bytes.size();
-  QN_REQUIRE(tensor.padded ? padding < kAlignment : padding == 0, ErrorKind::kInternal, "tensor ", tensor.name,
-             ": found ", data.bytes.size(), " bytes, expected ", stored);
+  QN_REQUIRE(tensor.padded ? padding < kAlignment : padding == 0, ErrorKind::kInternal, "tensor ",
+             tensor.name, ": found ", data.bytes.size(), " bytes, expected ", stored);
   file.write(data.bytes);
   file.write(std::string(padding, '\0'));
 }

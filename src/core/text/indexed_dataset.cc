@@ -229,7 +229,8 @@ void IndexedDataset::check_sizes() {
   const uint64_t expected =
       base::checked_mul(total, static_cast<uint64_t>(token_type_bytes(type_)), index_.path());
   QN_REQUIRE(data_.bytes().size() == expected, ErrorKind::kFormat, "cannot read ", data_.path(), ": found ",
-             data_.bytes().size(), " bytes, expected ", expected, " for ", total, " tokens");
+             data_.bytes().size(), " bytes, expected ", expected, " for the ", total, " tokens of ",
+             index_.path());
   num_tokens_ = static_cast<int64_t>(total);
 }
 

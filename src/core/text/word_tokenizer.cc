@@ -1,6 +1,8 @@
 #include "core/text/word_tokenizer.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 
 #include "core/text/char_class.h"
 #include "quantnoise/text/utf8.h"
@@ -137,6 +139,9 @@ struct Sticks {
 
 class Joiner {
  public:
+  explicit Joiner(std::span<const std::string> tokens)
+      : single_left_(std::count(tokens.begin(), tokens.end(), "'")) {}
+
   void add(std::string_view token) {
     if (token.empty()) return;
     const Sticks sticks = classify(token);
@@ -154,8 +159,10 @@ class Joiner {
   Sticks classify(std::string_view token) {
     if (token == "\"") return quote(double_open_);
     if (token == "'") {
-      // "the fathers' house": not the beginning of a quotation.
-      if (!single_open_ && previous_.ends_with('s')) return {true, false};
+      --single_left_;
+      // "the fathers' house", "o' the": not the beginning of a quotation.
+      const bool is_elision = previous_ == "o" || (previous_.ends_with('s') && single_left_ == 0);
+      if (!single_open_ && is_elision) return {true, false};
       return quote(single_open_);
     }
     if (is_clitic(token)) return {true, false};
@@ -187,6 +194,7 @@ class Joiner {
   bool after_cjk_ = false;
   bool double_open_ = false;
   bool single_open_ = false;
+  int64_t single_left_;  // lone apostrophes still to come
 };
 
 }  // namespace
@@ -213,7 +221,7 @@ void WordTokenizer::tokenize(std::string_view line, std::vector<std::string>& to
 }
 
 std::string WordTokenizer::detokenize(std::span<const std::string> tokens) const {
-  Joiner joiner;
+  Joiner joiner(tokens);
   for (const std::string& token : tokens) joiner.add(token);
   return joiner.take();
 }

@@ -2,6 +2,7 @@
 
 #include "learn/nn/attention_tiles.h"
 #include "learn/nn/block_gemm.h"
+#include "learn/nn/element_passes.h"
 #include "quantnoise/base/error.h"
 
 namespace quantnoise::nn {
@@ -66,17 +67,13 @@ struct TiledAttention : public torch::autograd::Function<TiledAttention> {
     context->save_for_backward({q, k, v, out, log_sum_exp, key_padding_mask});
     context->saved_data["causal"] = causal;
     context->saved_data["dropout"] = dropout;
-    context->saved_data["stream"] = std::vector<int64_t>{stream.key[0], stream.key[1], stream.update, stream.micro_batch};
+    context->saved_data["stream"] = stream_words(stream);
     return out;
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const variable_list saved = context->get_saved_variables();
-    const std::vector<int64_t> words = context->saved_data["stream"].toIntVector();
-    base::RandomStream stream;
-    stream.key = {static_cast<uint32_t>(words[0]), static_cast<uint32_t>(words[1])};
-    stream.update = static_cast<uint32_t>(words[2]);
-    stream.micro_batch = static_cast<uint32_t>(words[3]);
+    const base::RandomStream stream = stream_from_words(context->saved_data["stream"].toIntVector());
     const tiles::Problem problem = make_problem(saved[0], saved[1], context->saved_data["causal"].toBool(),
                                                 context->saved_data["dropout"].toDouble(), stream, saved[5]);
     const at::Tensor grad = with_plain_rows(grads[0]);
@@ -134,9 +131,11 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   check_shapes(q, k, v, key_padding_mask);
   QN_REQUIRE(dropout >= 0 && dropout <= 1, ErrorKind::kConfig, "attention dropout: found ", dropout,
              ", expected 0 to 1");
-  if (!q.is_cpu() || (dropout == 0 && !key_padding_mask.defined() && torch_understands(q, k, causal))) {
+  if (dropout == 0 && !key_padding_mask.defined() && torch_understands(q, k, causal)) {
     return at::scaled_dot_product_attention(q, k, v, {}, 0.0, causal && q.size(2) > 1);
   }
+  QN_REQUIRE(q.is_cpu(), ErrorKind::kUnsupported, "attention with dropout or a padding mask: found tensors on ",
+             q.device(), ", expected the CPU");
   const at::Tensor mask =
       key_padding_mask.defined() ? key_padding_mask.to(at::kBool).contiguous() : key_padding_mask;
   if (q.scalar_type() == at::kBFloat16 && (q.size(3) % 2 != 0 || !block_gemm_has_bf16())) {

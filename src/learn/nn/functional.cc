@@ -1,5 +1,7 @@
 #include "quantnoise/nn/functional.h"
 
+#include <optional>
+
 #include "learn/nn/product.h"
 #include "learn/quant/capsule.h"
 #include "quantnoise/base/error.h"
@@ -15,7 +17,7 @@ at::Tensor as_rows(const at::Tensor& tensor) { return tensor.reshape({-1, tensor
 
 struct SlotLinear : public torch::autograd::Function<SlotLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& parameter,
-                            const at::Tensor& bias, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias, const at::Tensor& weight,
                             const std::shared_ptr<quant::Representation>& representation) {
     const at::ScalarType type = weight.scalar_type();
     const at::Tensor matrix = weight.view({weight.size(0), -1});
@@ -25,7 +27,7 @@ struct SlotLinear : public torch::autograd::Function<SlotLinear> {
     context->saved_data["input_shape"] = x.sizes().vec();
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = matrix.size(0);
-    return product_forward(rows, matrix, bias.defined() ? bias.to(type) : bias).view(shape);
+    return product_forward(rows, matrix, bias ? bias->to(type) : at::Tensor()).view(shape);
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
@@ -40,6 +42,7 @@ struct SlotLinear : public torch::autograd::Function<SlotLinear> {
       const auto representation = quant::uncapsule(context->saved_data["representation"]);
       parameter_gradient = representation->parameter_gradient(product_weight_gradient(grad, saved[0]));
     }
+    // Counts tensors that are there: without a bias this is `weight`, which never needs one.
     if (context->needs_input_grad(2)) bias_gradient = at::sum(grad, {0}, /*keepdim=*/false, at::kFloat);
     return {input_gradient, parameter_gradient, bias_gradient, at::Tensor(), at::Tensor()};
   }
@@ -69,8 +72,9 @@ at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightS
   const quant::MatrixShape matrix = quant::matrix_shape(slot->representation().shape());
   QN_REQUIRE(x.dim() >= 1 && x.size(-1) == matrix.cols, ErrorKind::kData, "input of '", slot->name(), "': found shape ",
              x.sizes(), ", expected ", matrix.cols, " features in the last dimension");
-  return SlotLinear::apply(x, slot->representation().parameter(), bias, slot->value(training, quant::compute_type()),
-                           slot->shared_representation());
+  const std::optional<at::Tensor> optional_bias = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  return SlotLinear::apply(x, slot->representation().parameter(), optional_bias,
+                           slot->value(training, quant::compute_type()), slot->shared_representation());
 }
 
 at::Tensor slot_rows(const at::Tensor& indices, const std::shared_ptr<quant::WeightSlot>& slot, bool training) {

@@ -40,6 +40,7 @@ DenseRepresentation::DenseRepresentation(at::Tensor weight, int64_t zero_row)
 codec::BlockNoiseSpec DenseRepresentation::noise_spec(const at::Tensor& weight, const WeightUse& use) {
   codec::BlockNoiseSpec spec;
   spec.zero_row = zero_row_;
+  spec.block_size = static_cast<int>(matrix_.cols);  // a plain copy asks nothing of the columns
   if (!use.noise.active()) return spec;
   spec.kind = block_noise(use.noise.kind);
   spec.probability = use.noise.probability;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "quantnoise/base/error.h"
+#include "quantnoise/config/options.h"
 #include "quantnoise/models/registry.h"
 #include "quantnoise/quant/slot.h"
 
@@ -186,7 +187,7 @@ void check_vocabulary(const pack::ModelFile& file, const text::Dictionary& dicti
 
 std::shared_ptr<models::LanguageModel> build_model(const pack::ModelFile& file) {
   try {
-    return models::make_model(models::find_architecture(file.architecture).family, file.options_json);
+    return models::make_model(file.architecture, file.options_json);
   } catch (const Error& error) {
     // What is wrong comes from the file, not from the command line.
     throw Error(ErrorKind::kFormat, error.what(), error.hint());
@@ -268,7 +269,8 @@ std::map<std::string, std::string> stored_task_options(const pack::ModelFile& fi
   std::map<std::string, std::string> options;
   if (!history.is_object() || !history.contains("task") || !history["task"].is_object()) return options;
   for (const auto& [name, value] : history["task"].items()) {
-    if (value.is_primitive()) options.emplace(name, value.is_string() ? value.get<std::string>() : value.dump());
+    if (!value.is_primitive()) continue;
+    options.emplace(config::canonical_name(name), value.is_string() ? value.get<std::string>() : value.dump());
   }
   return options;
 }

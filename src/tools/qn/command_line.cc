@@ -81,13 +81,30 @@ BoundCommand bind(const Command& command, const OptionTable& table, CLI::App& ap
   return bound;
 }
 
-/// "--max_tokens" → "--max-tokens" where that is an option: fairseq's users write both.
-std::string with_dashes(const std::string& word, const OptionTable& table) {
-  if (!word.starts_with("--")) return word;
-  const size_t equals = word.find('=');
-  const std::string name = config::canonical_name(word.substr(0, equals));
-  if (!table.contains(name)) return word;
-  return "--" + name + (equals == std::string::npos ? "" : word.substr(equals));
+bool is_truth_value(const std::string& word) {
+  return word == "true" || word == "false" || word == "True" || word == "False";
+}
+
+/// Words as CLI11 understands them, in its order (the last one first): "--max_tokens" becomes "--max-tokens" where that is
+/// an option, as fairseq's users write both; "--flag false" becomes "--flag=false".
+std::vector<std::string> words_for_cli11(const std::string& command, const std::vector<std::string>& words,
+                                         const OptionTable& table) {
+  std::vector<std::string> result = {command};
+  bool after_flag = false;
+  for (const std::string& word : words) {
+    if (after_flag && is_truth_value(word)) {
+      result.back() += "=" + word;
+      after_flag = false;
+      continue;
+    }
+    const size_t equals = word.find('=');
+    const std::string name = config::canonical_name(word.substr(0, equals));
+    const bool known = word.starts_with("--") && table.contains(name);
+    after_flag = known && equals == std::string::npos && table.find(name).type == OptionType::kBool;
+    result.push_back(known ? "--" + name + (equals == std::string::npos ? "" : word.substr(equals)) : word);
+  }
+  std::reverse(result.begin(), result.end());
+  return result;
 }
 
 /// extras: words that nothing takes. An unknown option is named first: its value may have been taken for an argument.
@@ -146,12 +163,8 @@ Request parse_command(const Command& command, const std::vector<std::string>& wo
   command.declare(*table);
   CLI::App root;
   BoundCommand bound = bind(command, *table, *root.add_subcommand(command.name));
-  // CLI11 takes the words from the end.
-  std::vector<std::string> reversed = {command.name};
-  for (const std::string& word : words) reversed.push_back(with_dashes(word, *table));
-  std::reverse(reversed.begin(), reversed.end());
   try {
-    root.parse(std::move(reversed));
+    root.parse(words_for_cli11(command.name, words, *table));
   } catch (const CLI::ParseError& error) {
     rethrow_cli_error(error);
   }

@@ -1,0 +1,45 @@
+# Thin names for what people type; the work is in scripts/, CMakePresets.json and the programs themselves.
+PRESET ?= release
+
+.PHONY: help setup build test bench demo golden quality-lm format tidy clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:  ## install what building needs (Debian packages; LibTorch into .venv/)
+	scripts/setup
+
+build: setup  ## configure and build (PRESET=release, dev, asan, tsan or runtime-only); programs land in build/<preset>/bin/
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET)
+
+test: setup  ## build and run everything that must hold
+	scripts/run_tests
+
+demo:  ## train, compress and compare two small language models on real text, with a table at the end (within 30 minutes)
+	scripts/setup --demo
+	$(MAKE) --no-print-directory build PRESET=release
+	scripts/demo_text --out build/demo/text
+	python3 scripts/demo.py --text build/demo/text --out build/demo
+
+quality-lm:  ## three seeds with and without noise, compressed at equal bytes (up to 3 hours)
+	scripts/setup --demo
+	$(MAKE) --no-print-directory build PRESET=release
+	scripts/demo_text --out build/demo/text
+	python3 scripts/quality_lm.py --text build/demo/text --out build/quality-lm
+
+bench: build  ## run the Google Benchmark programs (bench/README.md lists the comparisons with other programs)
+	@for program in build/$(PRESET)/bin/*_bench; do echo "== $$program"; $$program || exit 1; done
+
+golden: setup  ## run the independent Python scripts again and compare with the committed values
+	scripts/golden
+
+format:  ## clang-format everything
+	scripts/format
+
+tidy: build  ## clang-tidy over both wings: names and function sizes as errors
+	scripts/tidy $(PRESET)
+
+clean:  ## remove the build folders (not .venv/)
+	rm -rf build

@@ -1,0 +1,25 @@
+# qn_check_headers(name [TORCH] LIBS library... COMPONENTS component...): every public header of the components compiles
+# alone and twice. One generated source a header, compiled with the rest of the build. Headers of the wing with torch are
+# compiled behind the precompiled header, which hides a missing <torch/torch.h>; tests/arch looks for that in the text.
+function(qn_check_headers name)
+  cmake_parse_arguments(ARG "TORCH" "" "LIBS;COMPONENTS" ${ARGN})
+  set(sources)
+  foreach(component ${ARG_COMPONENTS})
+    file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/include
+      ${CMAKE_SOURCE_DIR}/include/quantnoise/${component}/*.h)
+    foreach(header ${headers})
+      string(REPLACE "/" "_" file ${header})
+      set(source ${CMAKE_BINARY_DIR}/headers/${file}.cc)
+      file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n#include \"${header}\"\n")
+      list(APPEND sources ${source})
+    endforeach()
+  endforeach()
+  if(NOT sources)
+    return()
+  endif()
+  add_library(${name} OBJECT ${sources})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS})
+  if(ARG_TORCH)
+    target_precompile_headers(${name} REUSE_FROM qn_torch_pch)
+  endif()
+endfunction()

@@ -1,0 +1,8 @@
+#include "core/kernels/layer_norm_loops.h"
+
+#if defined(__x86_64__)
+
+const quantnoise::kernels::LayerNormKernels quantnoise::kernels::kLayerNormAvx2 =
+    quantnoise::kernels::layer_norm_set("avx2");
+
+#endif

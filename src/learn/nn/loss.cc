@@ -1,0 +1,167 @@
+#include "quantnoise/nn/loss.h"
+
+#include "learn/nn/element_passes.h"
+#include "learn/nn/product.h"
+#include "learn/quant/capsule.h"
+#include "quantnoise/kernels/cross_entropy.h"
+#include "quantnoise/quant/context.h"
+
+namespace quantnoise::nn {
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Logits of a chunk lie in the last-level cache from the product to the gradients.
+constexpr int64_t kChunkElements = int64_t{1} << 23;
+
+struct Rows {
+  at::Tensor features;  ///< (n, dim) in the compute type
+  at::Tensor weight;    ///< (vocabulary, dim) in the compute type
+  at::Tensor targets;   ///< (n) int64
+  int64_t padding_idx = -1;
+  int64_t chunk_rows = 0;
+
+  int64_t count() const { return features.size(0); }
+  int64_t chunk(int64_t first) const { return std::min(chunk_rows, count() - first); }
+};
+
+int64_t rows_in_chunk(int64_t vocabulary) {
+  return std::clamp<int64_t>(kChunkElements / std::max<int64_t>(vocabulary, 1) / 64 * 64, 64, 4096);
+}
+
+Rows make_rows(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets,
+               const ChunkedLossOptions& options) {
+  Rows rows;
+  rows.weight = weight;
+  rows.features = features.reshape({-1, features.size(-1)}).to(weight.scalar_type()).contiguous();
+  rows.targets = targets.reshape({-1}).contiguous();
+  rows.padding_idx = options.padding_idx;
+  rows.chunk_rows = options.chunk_rows > 0 ? options.chunk_rows : rows_in_chunk(weight.size(0));
+  return rows;
+}
+
+/// Loss of each row of the chunk; the logits become gradients when asked for.
+void chunk_losses(const Rows& rows, int64_t first, const at::Tensor& logits, bool gradient, float* losses) {
+  const int64_t vocabulary = logits.size(1);
+  const auto& kernel = kernels::cross_entropy_kernels();
+  const int64_t* targets = rows.targets.const_data_ptr<int64_t>() + first;
+  at::parallel_for(0, logits.size(0), 8, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch(is_half(logits) ? static_cast<size_t>(vocabulary) : 0);
+    for (int64_t r = begin; r < end; ++r) {
+      if (targets[r] == rows.padding_idx) {
+        losses[r] = 0;
+        if (!gradient) continue;
+        const size_t bytes = static_cast<size_t>(vocabulary) * logits.element_size();
+        std::memset(static_cast<char*>(logits.mutable_data_ptr()) + static_cast<size_t>(r) * bytes, 0, bytes);
+      } else if (is_half(logits)) {
+        losses[r] = kernel.row_bf16(mutable_halves(logits) + r * vocabulary, vocabulary, targets[r], gradient, scratch.data());
+      } else {
+        losses[r] = kernel.row_f32(mutable_floats(logits) + r * vocabulary, vocabulary, targets[r], gradient);
+      }
+    }
+  });
+}
+
+at::Tensor row_losses(const Rows& rows) {
+  const at::Tensor losses = at::empty({rows.count()}, at::kFloat);
+  for (int64_t first = 0; first < rows.count(); first += rows.chunk_rows) {
+    const at::Tensor logits =
+        product_forward(rows.features.narrow(0, first, rows.chunk(first)), rows.weight, at::Tensor());
+    chunk_losses(rows, first, logits, false, mutable_floats(losses) + first);
+  }
+  return losses;
+}
+
+/// Losses and, for an upstream gradient of 1, the gradients of the features and of the weight (fp32).
+struct Differentiated {
+  at::Tensor losses, features, weight;
+};
+
+Differentiated differentiate(const Rows& rows, bool wants_features, bool wants_weight) {
+  Differentiated result;
+  result.losses = at::empty({rows.count()}, at::kFloat);
+  if (wants_features) result.features = at::empty_like(rows.features);
+  for (int64_t first = 0; first < rows.count(); first += rows.chunk_rows) {
+    const int64_t count = rows.chunk(first);
+    const at::Tensor features = rows.features.narrow(0, first, count);
+    const at::Tensor logits = product_forward(features, rows.weight, at::Tensor());
+    chunk_losses(rows, first, logits, true, mutable_floats(result.losses) + first);
+    if (wants_features) result.features.narrow(0, first, count).copy_(product_input_gradient(logits, rows.weight));
+    if (!wants_weight) continue;
+    const at::Tensor part = product_weight_gradient(logits, features);
+    result.weight = result.weight.defined() ? result.weight.add_(part) : part.to(at::kFloat);
+  }
+  return result;
+}
+
+struct ChunkedNll : public torch::autograd::Function<ChunkedNll> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& features, const at::Tensor& parameter,
+                            const at::Tensor& weight, const std::shared_ptr<quant::Representation>& representation,
+                            const at::Tensor& targets, const ChunkedLossOptions& options) {
+    const Rows rows = make_rows(features, weight, targets, options);
+    const Differentiated result = differentiate(rows, features.requires_grad(), parameter.requires_grad());
+    context->save_for_backward({result.features, result.weight});
+    context->saved_data["representation"] = quant::capsule(representation);
+    context->saved_data["shape"] = features.sizes().vec();
+    context->saved_data["type"] = features.scalar_type();
+    return result.losses.sum();
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const variable_list saved = context->get_saved_variables();
+    at::Tensor features, parameter;
+    if (saved[0].defined()) {
+      features = saved[0].to(context->saved_data["type"].toScalarType()) * grads[0];
+      features = features.view(context->saved_data["shape"].toIntVector());
+    }
+    if (saved[1].defined()) {
+      const auto representation = quant::uncapsule(context->saved_data["representation"]);
+      parameter = representation->parameter_gradient(saved[1] * grads[0]);
+    }
+    return {features, parameter, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+void check_targets(const at::Tensor& features, const quant::WeightSlot& slot, const at::Tensor& targets) {
+  const std::vector<int64_t> shape = slot.representation().shape();
+  QN_REQUIRE(features.dim() >= 1 && features.size(-1) == shape[1] && targets.scalar_type() == at::kLong &&
+                 targets.numel() * shape[1] == features.numel(),
+             ErrorKind::kData, "loss: found features ", features.sizes(), " and targets ", targets.sizes(),
+             ", expected ", shape[1], " features a target");
+  if (targets.numel() == 0) return;
+  const auto [lowest, highest] = at::aminmax(targets);
+  QN_REQUIRE(lowest.item<int64_t>() >= 0 && highest.item<int64_t>() < shape[0], ErrorKind::kData,
+             "loss: found targets ", lowest.item<int64_t>(), " to ", highest.item<int64_t>(), ", expected 0 to ",
+             shape[0] - 1);
+}
+
+at::Tensor matrix_value(quant::WeightSlot& slot, bool training) {
+  const at::Tensor value = slot.value(training, quant::compute_type());
+  return value.view({value.size(0), -1});
+}
+
+}  // namespace
+
+at::Tensor chunked_nll_sum(const at::Tensor& features, const std::shared_ptr<quant::WeightSlot>& slot,
+                           const at::Tensor& targets, const ChunkedLossOptions& options) {
+  check_targets(features, *slot, targets);
+  const at::Tensor weight = matrix_value(*slot, options.training);
+  const at::Tensor parameter = slot->representation().parameter();
+  if (!at::GradMode::is_enabled() || (!features.requires_grad() && !parameter.requires_grad())) {
+    const at::NoGradGuard no_grad;
+    return row_losses(make_rows(features, weight, targets, options)).sum();
+  }
+  return ChunkedNll::apply(features, parameter, weight, slot->shared_representation(), targets, options);
+}
+
+at::Tensor chunked_target_log_probs(const at::Tensor& features, const std::shared_ptr<quant::WeightSlot>& slot,
+                                    const at::Tensor& targets, const ChunkedLossOptions& options) {
+  check_targets(features, *slot, targets);
+  const at::NoGradGuard no_grad;
+  const Rows rows = make_rows(features, matrix_value(*slot, options.training), targets, options);
+  return row_losses(rows).neg_().view(targets.sizes());
+}
+
+}  // namespace quantnoise::nn

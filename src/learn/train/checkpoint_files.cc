@@ -1,0 +1,91 @@
+// Names of checkpoints, and which of them stay.
+
+#include <algorithm>
+#include <filesystem>
+#include <iomanip>
+#include <regex>
+#include <sstream>
+#include <system_error>
+
+#include "learn/train/checkpoint.h"
+#include "quantnoise/base/error.h"
+#include "quantnoise/base/log.h"
+
+namespace quantnoise::train {
+namespace {
+
+struct NumberedFile {
+  double number = 0;
+  std::filesystem::path path;
+};
+
+/// Files of the folder whose names match in full, by the number in the first group, greatest first.
+std::vector<NumberedFile> find_files(const std::string& folder, const std::string& pattern) {
+  const std::regex expression(pattern);
+  std::vector<NumberedFile> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::smatch match;
+    const std::string name = entry.path().filename().string();
+    if (std::regex_match(name, match, expression)) files.push_back({std::stod(match[1].str()), entry.path()});
+  }
+  std::sort(files.begin(), files.end(), [](const NumberedFile& a, const NumberedFile& b) {
+    return a.number != b.number ? a.number > b.number : a.path > b.path;
+  });
+  return files;
+}
+
+void remove_file(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  if (error) base::log(base::LogLevel::kWarning, str_cat("cannot delete ", path.string(), ": ", error.message()));
+}
+
+void remove_after(const std::vector<NumberedFile>& files, int64_t kept) {
+  for (size_t i = static_cast<size_t>(kept); i < files.size(); ++i) remove_file(files[i].path);
+}
+
+}  // namespace
+
+Retention retention_options(const config::OptionValues& values) {
+  Retention retention;
+  retention.interval_updates = values.get_int("keep-interval-updates");
+  retention.interval_updates_pattern = values.get_int("keep-interval-updates-pattern");
+  retention.last_epochs = values.get_int("keep-last-epochs");
+  retention.best = values.get_int("keep-best-checkpoints");
+  retention.metric = values.get_string("best-checkpoint-metric");
+  retention.maximize = values.get_bool("maximize-best-checkpoint-metric");
+  return retention;
+}
+
+std::string epoch_checkpoint(int64_t epoch) { return str_cat("checkpoint", epoch, ".qn"); }
+
+std::string update_checkpoint(int64_t epoch, int64_t num_updates) {
+  return str_cat("checkpoint_", epoch, "_", num_updates, ".qn");
+}
+
+std::string ranked_checkpoint(const std::string& metric, double value) {
+  std::ostringstream name;
+  name << "checkpoint.best_" << metric << '_' << std::fixed << std::setprecision(2) << value << ".qn";
+  return name.str();
+}
+
+void prune_checkpoints(const std::string& save_dir, const Retention& retention) {
+  if (retention.interval_updates > 0) {
+    std::vector<NumberedFile> files = find_files(save_dir, R"(checkpoint_\d+_(\d+)\.qn)");
+    if (retention.interval_updates_pattern > 0) {
+      std::erase_if(files, [&](const NumberedFile& file) {
+        return static_cast<int64_t>(file.number) % retention.interval_updates_pattern == 0;
+      });
+    }
+    remove_after(files, retention.interval_updates);
+  }
+  if (retention.last_epochs > 0) remove_after(find_files(save_dir, R"(checkpoint(\d+)\.qn)"), retention.last_epochs);
+  if (retention.best > 0) {
+    std::vector<NumberedFile> files =
+        find_files(save_dir, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d\d)\.qn)"));
+    if (!retention.maximize) std::reverse(files.begin(), files.end());
+    remove_after(files, retention.best);
+  }
+}
+
+}  // namespace quantnoise::train

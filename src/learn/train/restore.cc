@@ -1,0 +1,78 @@
+#include "learn/train/restore.h"
+
+#include "learn/train/checkpoint.h"
+#include "quantnoise/base/error.h"
+#include "quantnoise/base/file.h"
+
+namespace quantnoise::train {
+namespace {
+
+struct SourcePath {
+  std::string path;
+  bool weights_only = false;
+};
+
+std::optional<SourcePath> source_path(const config::OptionValues& values) {
+  const std::string& asked = values.get_string("restore-file");
+  const std::string& finetune = values.get_string("finetune-from-model");
+  const std::string last = values.get_string("save-dir") + "/" + kLastCheckpoint;
+  if (values.is_explicit("restore-file") && !asked.empty()) {
+    QN_REQUIRE(finetune.empty(), ErrorKind::kConfig, "--restore-file ", asked, " and --finetune-from-model ", finetune,
+               " cannot be given together");
+    const std::string path = asked == kLastCheckpoint && !base::file_exists(asked) ? last : asked;
+    QN_REQUIRE(base::file_exists(path), ErrorKind::kIo, "cannot restore from ", path, " (--restore-file): no such file");
+    return SourcePath{path, false};
+  }
+  if (base::file_exists(last)) return SourcePath{last, false};
+  if (finetune.empty()) return std::nullopt;
+  QN_REQUIRE(base::file_exists(finetune), ErrorKind::kIo, "cannot start from ", finetune,
+             " (--finetune-from-model): no such file");
+  return SourcePath{finetune, true};
+}
+
+void require_same(const char* option, const std::string& stored, const config::OptionValues& values, const char* reset) {
+  const std::string& given = values.get_string(option);
+  if (stored == given) return;
+  throw Error(ErrorKind::kConfig, str_cat("the checkpoint was trained with --", option, " ", stored, ", found --", option,
+                                          " ", given),
+              str_cat("give the same, or start anew from its weights with ", reset));
+}
+
+void check_resume(const RestoreSource& source, const config::OptionValues& values) {
+  if (source.take_progress) {
+    require_same("optimizer", source.state->optimizer, values, "--reset-optimizer");
+    if (source.take_schedule) require_same("lr-scheduler", source.state->lr_scheduler, values, "--reset-lr-scheduler");
+  }
+  if (source.resumes_quantization() && values.get_string("quantization-config-path").empty()) {
+    throw Error(ErrorKind::kConfig, "the checkpoint belongs to a quantization by stages, and --quantization-config-path is "
+                                    "not given",
+                "give the same configuration to go on, or --reset-optimizer to start a new run from its weights");
+  }
+}
+
+}  // namespace
+
+std::optional<RestoreSource> find_restore_source(const config::OptionValues& values) {
+  const std::optional<SourcePath> chosen = source_path(values);
+  if (!chosen) return std::nullopt;
+  RestoreSource source;
+  source.path = chosen->path;
+  source.file = pack::read_model_file(source.path);
+  try {
+    if (source.file.kind == "checkpoint") source.state = training_state_from_json(source.file.training_json);
+    // A dense checkpoint under a quantization starts a new run from its weights.
+    const bool starts_quantization = !values.get_string("quantization-config-path").empty() && source.state &&
+                                     source.state->stages.config.empty();
+    if (!source.state || chosen->weights_only || starts_quantization) return source;
+    source.take_progress = !values.get_bool("reset-optimizer");
+    source.take_schedule = source.take_progress && !values.get_bool("reset-lr-scheduler");
+    source.take_meters = !values.get_bool("reset-meters");
+    source.take_position = !values.get_bool("reset-dataloader");
+    check_resume(source, values);
+  } catch (Error& error) {
+    throw error.in(source.path);
+  }
+  return source;
+}
+
+}  // namespace quantnoise::train

@@ -1,0 +1,181 @@
+// A session's beginning: data, model, trainer, what is restored.
+
+#include <algorithm>
+#include <sstream>
+
+#include "learn/train/session.h"
+#include "quantnoise/base/error.h"
+#include "quantnoise/base/file.h"
+#include "quantnoise/quant/context.h"
+#include "quantnoise/train/evaluate.h"
+#include "quantnoise/train/model_io.h"
+
+namespace quantnoise::train {
+namespace {
+
+int64_t int_or(const config::OptionValues& values, const char* name, int64_t fallback) {
+  return values.has_value(name) ? values.get_int(name) : fallback;
+}
+
+void check_options(const config::OptionValues& values) {
+  const std::string& device = values.get_string("device");
+  QN_REQUIRE(device == "cpu", ErrorKind::kUnsupported, "--device ", device, ": training runs on the cpu only");
+  QN_REQUIRE(values.has_value("max-tokens") || values.has_value("batch-size"), ErrorKind::kUsage,
+             "the size of a batch is not given: --max-tokens or --batch-size");
+  const bool staged = !values.get_string("quantization-config-path").empty();
+  QN_REQUIRE(!staged || values.get_int("patience") < 0, ErrorKind::kConfig,
+             "--patience cannot be combined with --quantization-config-path: every stage has its fixed share");
+}
+
+std::vector<std::string> split_names(const std::string& list) {
+  std::vector<std::string> names;
+  std::istringstream stream(list);
+  std::string name;
+  while (std::getline(stream, name, ',')) {
+    if (!name.empty()) names.push_back(name);
+  }
+  return names;
+}
+
+void refuse_too_long(const data::BatchDataset& dataset, int64_t max_positions, const std::string& name) {
+  const auto& sizes = dataset.sizes();
+  const auto longest = std::max_element(sizes.begin(), sizes.end());
+  if (longest == sizes.end() || *longest <= max_positions) return;
+  throw Error(ErrorKind::kData,
+              str_cat("a sample of '", name, "' has ", *longest, " tokens, the model takes at most ", max_positions),
+              "leave such samples out with --skip-invalid-size-inputs-valid-test");
+}
+
+}  // namespace
+
+Session::Session(const config::OptionValues& values, Progress& progress, std::function<bool()> stop_requested)
+    : values_(values),
+      progress_(progress),
+      stop_requested_(std::move(stop_requested)),
+      save_dir_(values.get_string("save-dir")),
+      no_save_(values.get_bool("no-save")),
+      valid_type_(values.get_string("valid-precision") == "bf16" ? at::kBFloat16 : at::kFloat) {
+  check_options(values);
+  torch::manual_seed(static_cast<uint64_t>(values.get_int("seed")));
+  task_ = make_task(values);
+  const std::optional<RestoreSource> source = find_restore_source(values);
+  try {
+    build_model(source);
+    build_trainer();
+    build_data();
+    if (source) resume(*source);
+  } catch (Error& error) {
+    throw source && error.kind() == ErrorKind::kFormat ? error.in(source->path) : error;
+  }
+  if (!no_save_) base::make_directories(save_dir_);
+  announce(source);
+}
+
+void Session::build_model(const std::optional<RestoreSource>& source) {
+  const codec::CentroidGradient gradient = pq_options(values_).gradient;
+  model_ = task_->build_model(source ? &source->file : nullptr);
+  // The plan of a run that is gone on with is that of its dense model.
+  const bool plan_first = !source || source->resumes_quantization();
+  if (plan_first) build_stages(*model_);
+  if (source) restore_weights(*model_, source->file, gradient);
+  if (!plan_first) build_stages(*model_);
+  noise_ = NoisePlan(*model_, noise_plan_options(values_));
+}
+
+void Session::build_stages(torch::nn::Module& dense_model) {
+  const std::string& path = values_.get_string("quantization-config-path");
+  if (path.empty()) return;
+  const config::QuantizationConfig config = config::load_quantization_config(path);
+  quant::Plan plan = quant::plan_pq(dense_model, config);
+  const StageSchedule schedule = StageSchedule::make(static_cast<int64_t>(plan.stages.size()),
+                                                     values_.get_int("max-epoch"), values_.get_int("max-update"));
+  stages_ = std::make_unique<StageRunner>(config, std::move(plan), schedule, pq_options(values_));
+}
+
+void Session::build_trainer() {
+  TrainerOptions options;
+  options.seed = static_cast<uint64_t>(values_.get_int("seed"));
+  options.clip_norm = values_.get_float("clip-norm");
+  if (values_.get_bool("bf16") || values_.get_bool("fp16")) options.compute_type = at::kBFloat16;
+  auto optimizer = make_optimizer(values_.get_string("optimizer"), optimizer_options(values_));
+  optimizer->bind(quant::unique_parameters(*model_));
+  trainer_ = std::make_unique<Trainer>(
+      model_, make_criterion(values_.get_string("criterion"), criterion_options(values_)), std::move(optimizer),
+      make_lr_scheduler(values_.get_string("lr-scheduler"), lr_scheduler_options(values_)), options);
+}
+
+void Session::build_data() {
+  const int64_t max_positions = model_->max_positions();
+  data::IteratorOptions options;
+  options.limits.max_tokens = int_or(values_, "max-tokens", 0);
+  options.limits.max_sentences = int_or(values_, "batch-size", 0);
+  options.limits.required_batch_size_multiple = values_.get_int("required-batch-size-multiple");
+  options.max_positions = max_positions;
+  options.curriculum = values_.get_int("curriculum");
+  options.seed = static_cast<uint64_t>(values_.get_int("seed"));
+  options.num_workers = static_cast<int>(values_.get_int("num-workers"));
+  options.data_buffer_size = values_.get_int("data-buffer-size");
+  iterator_ = std::make_unique<data::EpochIterator>(
+      task_->dataset(values_.get_string("train-subset"), /*combine=*/true, max_positions), options);
+  if (values_.get_bool("disable-validation")) return;
+  for (const std::string& name : split_names(values_.get_string("valid-subset"))) {
+    ValidSet set{name, task_->dataset(name, values_.get_bool("combine-val"), max_positions), {}};
+    if (!values_.get_bool("skip-invalid-size-inputs-valid-test")) refuse_too_long(*set.dataset, max_positions, name);
+    set.batches = evaluation_batches(*set.dataset, int_or(values_, "max-tokens-valid", options.limits.max_tokens),
+                                     int_or(values_, "batch-size-valid", options.limits.max_sentences), max_positions);
+    valid_sets_.push_back(std::move(set));
+  }
+}
+
+void Session::resume(const RestoreSource& source) {
+  if (!source.state) return;
+  const TrainingState& state = *source.state;
+  if (source.take_progress) {
+    trainer_->set_num_updates(state.num_updates);
+    noise_.begin_update(state.num_updates);
+    load_slot_state(*model_, source.file);
+    load_optimizer_state(trainer_->optimizer(), source.file, state.num_updates);
+    if (source.take_schedule) trainer_->scheduler().load_state(state.scheduler_state);
+    if (stages_) stages_->resume(state.stages);
+  }
+  if (source.take_meters) {
+    epoch_meter_.load_state(state.meter);
+    progress_state_.train_seconds = state.train_seconds;
+  }
+  if (source.take_meters && source.take_progress) {
+    progress_state_.best_metric = state.best_metric;
+    progress_state_.best_loss = state.best_loss;
+    progress_state_.patience_metric = state.patience_metric;
+    progress_state_.validations_without_gain = state.validations_without_gain;
+  }
+  if (!source.take_position) return;
+  try {
+    iterator_->restore(state.iterator);
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.what(), "start at the first epoch with --reset-dataloader");
+  }
+}
+
+void Session::announce(const std::optional<RestoreSource>& source) {
+  const std::vector<std::string> ignored = values_.explicit_without_effect();
+  if (!ignored.empty()) progress_.message("options without effect here: --" + join(ignored, ", --"));
+  if (values_.get_bool("fp16")) progress_.message("--fp16: on a CPU this means bfloat16 matrix products, fp32 weights");
+  if (source) {
+    progress_.message(source->resumes() ? str_cat("going on from ", source->path, " at update ",
+                                                  trainer_->num_updates(), ", epoch ", iterator_->epoch())
+                                        : str_cat("starting from the weights of ", source->path));
+  }
+  progress_.message(str_cat("model: ", model_->architecture(), ", ", quant::count_parameters(*model_),
+                            " parameters; dictionary: ", task_->dictionary().size(), " entries; ",
+                            iterator_->num_batches(), " batches an epoch"));
+  progress_.message(str_cat("training in ", trainer_->options().compute_type == at::kFloat ? "fp32" : "bf16",
+                            ", validation in ", valid_type_ == at::kFloat ? "fp32" : "bf16"));
+  const std::vector<std::string> noised = noise_.noised();
+  if (!noised.empty()) {
+    progress_.message(str_cat("noise on ", noised.size(), " weights: ", join(noised, ", ")));
+    if (!noise_.untouched().empty()) progress_.message("no noise on: " + join(noise_.untouched(), ", "));
+  }
+  if (stages_) progress_.message(stages_->plan().text(), "plan");
+}
+
+}  // namespace quantnoise::train
