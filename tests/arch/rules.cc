@@ -62,6 +62,33 @@ void for_each_match(const SourceFile& file, const std::string& text, const std::
 
 bool is_header(const SourceFile& file) { return ends_with(file.path, ".h"); }
 
+/// The files by the name under which they are included.
+std::map<std::string, const SourceFile*> by_include_name(const std::vector<SourceFile>& files) {
+  std::map<std::string, const SourceFile*> names;
+  for (const SourceFile& file : files) {
+    if (starts_with(file.path, "include/")) names[file.path.substr(8)] = &file;
+    if (starts_with(file.path, "src/")) names[file.path.substr(4)] = &file;
+  }
+  return names;
+}
+
+/// Calls `visit(includer, include)` for every system header that the file reaches through headers of ours.
+void for_each_system_include(const SourceFile& file, const std::map<std::string, const SourceFile*>& names,
+                             const std::function<void(const SourceFile&, const Include&)>& visit) {
+  std::set<std::string> seen;
+  std::vector<const SourceFile*> open = {&file};
+  while (!open.empty()) {
+    const SourceFile* next = open.back();
+    open.pop_back();
+    for (const Include& include : includes_of(*next)) {
+      if (!seen.insert(include.name).second) continue;
+      if (!include.quoted) visit(*next, include);
+      const auto ours = names.find(include.name);
+      if (include.quoted && ours != names.end()) open.push_back(ours->second);
+    }
+  }
+}
+
 }  // namespace
 
 const Arrows& allowed_components() {
@@ -139,42 +166,32 @@ Violations isa_violations(const std::vector<SourceFile>& files) {
   static const std::regex isa_file("^src/core/kernels/.*_(avx2|avx512|avx512vnni|avx512bf16|neon)\\.cc$");
   static const std::set<std::string> plain = {"cstdint", "cstddef", "cstring",     "climits",
                                               "cfloat",  "math.h",  "immintrin.h", "arm_neon.h"};
-  std::map<std::string, const SourceFile*> headers;
-  for (const SourceFile& file : files) {
-    if (starts_with(file.path, "include/")) headers[file.path.substr(8)] = &file;
-    if (starts_with(file.path, "src/")) headers[file.path.substr(4)] = &file;
-  }
+  const auto names = by_include_name(files);
   Violations violations;
   for (const SourceFile& file : files) {
     if (!std::regex_match(file.path, isa_file)) continue;
-    std::set<std::string> seen;
-    std::vector<const SourceFile*> open = {&file};
-    while (!open.empty()) {
-      const SourceFile* next = open.back();
-      open.pop_back();
-      for (const Include& include : includes_of(*next)) {
-        if (!seen.insert(include.name).second) continue;
-        if (include.quoted) {
-          if (headers.count(include.name) > 0) open.push_back(headers[include.name]);
-        } else if (plain.count(include.name) == 0) {
-          violations.push_back(file.path + ": reaches <" + include.name + "> through " +
-                               place(*next, include.line));
-        }
-      }
-    }
+    for_each_system_include(file, names, [&](const SourceFile& includer, const Include& include) {
+      if (plain.count(include.name) > 0) return;
+      violations.push_back(file.path + ": reaches <" + include.name + "> through " +
+                           place(includer, include.line));
+    });
   }
   return violations;
 }
 
 Violations torch_header_violations(const std::vector<SourceFile>& files) {
   static const std::regex use(R"(\b(torch|at|c10)::|\bTORCH_)");
-  static const std::regex include(R"(#include <(torch|ATen|c10)/)");
+  static const std::regex torch("^(torch|ATen|c10)/");
+  const auto names = by_include_name(files);
   Violations violations;
   for (const SourceFile& file : files) {
-    if (!is_header(file)) continue;
-    if (std::regex_search(code_of(file.text), use) && !std::regex_search(file.text, include)) {
-      violations.push_back(file.path + ": uses torch and does not include it");
-    }
+    if (!is_header(file) || !std::regex_search(code_of(file.text), use)) continue;
+    bool reached = false;
+    for_each_system_include(file, names, [&](const SourceFile&, const Include& include) {
+      reached = reached || std::regex_search(include.name, torch);
+    });
+    if (!reached)
+      violations.push_back(file.path + ": uses torch and includes it neither itself nor through a header");
   }
   return violations;
 }

@@ -30,7 +30,8 @@ Violations output_violations(const std::vector<SourceFile>& files);
 /// templates: a template instantiated under -mavx512f may be the copy the linker keeps for every machine.
 Violations isa_violations(const std::vector<SourceFile>& files);
 
-/// Headers that use torch without including it (behind the precompiled header no compiler sees that).
+/// Headers that use torch and reach none of its headers (behind the precompiled header no compiler sees
+/// that).
 Violations torch_header_violations(const std::vector<SourceFile>& files);
 
 /// Files of more than `limit` lines.

@@ -31,9 +31,9 @@ TEST(ArrowsTest, TheyAreTransitiveAndPointOneWay) {
   EXPECT_EQ(allowed.at("core/kernels").count("core/codec"), 0u);
   for (const auto& [name, reached] : allowed) {
     for (const std::string& other : reached) {
-      if (other != name) EXPECT_EQ(allowed.at(other).count(name), 0u) << name << " and " << other;
-      if (starts_with(name, "core/"))
-        EXPECT_TRUE(starts_with(other, "core/")) << name << " reaches " << other;
+      if (other == name) continue;
+      EXPECT_EQ(allowed.at(other).count(name), 0u) << name << " and " << other;
+      EXPECT_TRUE(starts_with(other, "core/") || !starts_with(name, "core/")) << name << " reaches " << other;
     }
   }
 }
@@ -105,7 +105,13 @@ TEST(InstructionSetsTest, ViolationsAreFound) {
 }
 
 TEST(FilesTest, NoneIsLongerThanAFewScreens) {
-  EXPECT_THAT(length_violations(all_sources(), 400), IsEmpty());
+  const std::vector<std::string> code = {".h", ".cc", ".py", ".cmake", ".txt", ""};
+  EXPECT_THAT(
+      length_violations(
+          read_tree(QN_SOURCE_DIR,
+                    {"include", "src", "tests", "bench", "fuzz", "examples", "scripts", "cmake"}, code),
+          400),
+      IsEmpty());
   EXPECT_THAT(length_violations({{"x.cc", "1\n2\n3\n"}}, 2), SizeIs(1));
 }
 

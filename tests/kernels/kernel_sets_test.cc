@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -141,8 +142,11 @@ TEST_P(KernelSets, OwnDistanceHasTheScoresOfAssign) {
 
 TEST_P(KernelSets, SelectEqualsPortable) {
   for (const size_t count : {0, 1, 7, 16, 100, 1024}) {
-    std::vector<float> bounds = random_values(count, 3, true), limits = random_values(count, 4, true);
-    if (count > 5) bounds[5] = -std::numeric_limits<float>::infinity();
+    const std::vector<float> limits = random_values(count, 4, true);
+    std::vector<uint16_t> bounds(count);
+    const std::vector<float> values = random_values(count, 3, true);
+    for (size_t i = 0; i < count; ++i) bounds[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(values[i]) >> 16);
+    if (count > 5) bounds[5] = 0xff80;  // minus infinity
     std::vector<uint16_t> picks(count + 16), expected(count + 16);
     const auto size = static_cast<int64_t>(count);
     const int64_t found = set().select_not_above(bounds.data(), 1.0f, limits.data(), size, picks.data());

@@ -16,16 +16,8 @@ using nlohmann::json;
 using quantnoise::test::TemporaryFolder;
 using test::put_together;
 using test::RawFile;
+using test::sample_bytes;
 using ::testing::HasSubstr;
-
-const std::string& sample_bytes() {
-  static const std::string kBytes = [] {
-    const TemporaryFolder folder;
-    write_model_file(folder.file("m.qn"), test::sample_model());
-    return base::read_text_file(folder.file("m.qn"));
-  }();
-  return kBytes;
-}
 
 std::string message_of(const std::string& bytes) {
   const TemporaryFolder folder;
@@ -386,40 +378,6 @@ INSTANTIATE_TEST_SUITE_P(
             "blob_size", [](json& m) { m["blobs"]["dictionary"]["bytes"] = 200; },
             "expected 200 bytes rounded up")),
     label_of);
-
-// Every prefix is an error that names the file, never a crash and never a model.
-TEST(Truncation, EveryStepOf64Bytes) {
-  const std::string& bytes = sample_bytes();
-  for (size_t size = 0; size < bytes.size(); size += 64) {
-    const auto block = codec::ByteBlock::own({reinterpret_cast<const std::byte*>(bytes.data()),
-                                              reinterpret_cast<const std::byte*>(bytes.data()) + size});
-    try {
-      parse_model_file(block, "m.qn");
-      FAIL() << size;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kFormat) << size;
-      EXPECT_THAT(error.what(), HasSubstr("cannot read m.qn: ")) << size;
-    }
-  }
-}
-
-// Single flipped bytes: an error or a model, nothing else.
-TEST(FlippedBytes, NeverCrash) {
-  const std::string& sample = sample_bytes();
-  int refused = 0;
-  for (size_t position = 0; position < sample.size(); position += 3) {
-    std::string bytes = sample;
-    bytes[position] = static_cast<char>(bytes[position] ^ (1 << (position / 3 % 8)));
-    const auto* begin = reinterpret_cast<const std::byte*>(bytes.data());
-    try {
-      const ModelFile file = parse_model_file(codec::ByteBlock::own({begin, begin + bytes.size()}), "m.qn");
-      for (const auto& [name, weight] : file.weights) codec::unpack_to_float(weight);
-    } catch (const Error&) {
-      ++refused;
-    }
-  }
-  EXPECT_GT(refused, 100);
-}
 
 TEST(ModelFile, MissingFileIsAnIoError) {
   try {

@@ -182,8 +182,11 @@ TEST(ModelFile, QuantizedMatrixDecodesToTheSameValues) {
   std::vector<float> matrix(kRows * kCols);
   for (size_t i = 0; i < matrix.size(); ++i)
     matrix[i] = static_cast<float>((i * 2654435761u) % 1000) / 500.0f - 1.0f;
-  const codec::ProductMatrix quantized = codec::quantize_product(
-      matrix, kRows, kCols, 8, {.num_centroids = 20, .iterations = 3}, base::SerialFor());
+  codec::KMeansOptions options;
+  options.num_centroids = 20;
+  options.iterations = 3;
+  const codec::ProductMatrix quantized =
+      codec::quantize_product(matrix, kRows, kCols, 8, options, base::SerialFor());
   ModelFile file;
   file.weights["w"] = codec::pack_product(quantized, {kRows, kCols});
   const std::vector<float> expected = codec::unpack_to_float(file.weights["w"]);

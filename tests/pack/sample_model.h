@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../base/temporary_folder.h"
 #include "quantnoise/base/file.h"
 #include "quantnoise/pack/model_file.h"
 
@@ -107,6 +108,16 @@ inline ModelFile sample_model() {
   file.blobs["dictionary"] = counting(100);
   file.blobs["tokenizer"] = {};
   return file;
+}
+
+/// The sample as a file.
+inline const std::string& sample_bytes() {
+  static const std::string kBytes = [] {
+    const quantnoise::test::TemporaryFolder folder;
+    write_model_file(folder.file("m.qn"), sample_model());
+    return base::read_text_file(folder.file("m.qn"));
+  }();
+  return kBytes;
 }
 
 /// The three parts of a safetensors file, taken apart without the reader under test.

@@ -68,8 +68,8 @@ struct KernelTable {
   /// Every block taken with the centroid it has; codes: by position in the list.
   void (*own_distance)(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept;
   /// Writes the numbers i < count with bounds[i] − offset <= limits[i], rising, to picks; returns how many.
-  /// picks has room for count + 16 numbers. count <= 65,536.
-  int64_t (*select_not_above)(const float* bounds, float offset, const float* limits, int64_t count,
+  /// bounds: bf16 bits. picks has room for count + 16 numbers. count <= 65,536.
+  int64_t (*select_not_above)(const uint16_t* bounds, float offset, const float* limits, int64_t count,
                               uint16_t* picks) noexcept;
 
   /// sums[codes[i]] += blocks[i] and, unless counts is null, counts[codes[i]] += 1, in the order of i.

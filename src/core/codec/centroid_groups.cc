@@ -13,6 +13,7 @@ namespace {
 constexpr int kCentroidsPerGroup = 32;
 constexpr int kMostGroups = 16;
 constexpr int kGroupingRounds = 5;
+constexpr size_t kGroupMultiple = 4;
 
 double squared_distance(const float* a, const float* b, int block_size) {
   double sum = 0;
@@ -72,11 +73,14 @@ CentroidGroups::CentroidGroups(std::span<const float> centroids, int block_size)
     if (numbers_.size() == before) continue;
     const auto position = static_cast<uint16_t>(group_begin_.size() - 1);
     for (size_t i = before; i < numbers_.size(); ++i) group_of_[numbers_[i]] = position;
+    is_filler_.resize(numbers_.size(), false);
+    while (numbers_.size() % kGroupMultiple != 0) numbers_.push_back(numbers_.back());
+    is_filler_.resize(numbers_.size(), true);
     group_begin_.push_back(static_cast<int>(numbers_.size()));
   }
   exact_drift_.resize(group_begin_.size() - 1);
   total_drift_.resize(group_begin_.size() - 1);
-  ordered_.resize(centroids.size());
+  ordered_.resize(numbers_.size() * static_cast<size_t>(block_size));
   store_ordered(centroids);
 }
 
@@ -84,7 +88,7 @@ void CentroidGroups::move_to(std::span<const float> centroids) {
   for (int group = 0; group < num_groups(); ++group) {
     double farthest = 0;
     for (int i = 0; i < group_size(group); ++i) {
-      const float* after = centroids.data() + int64_t{number(group, i)} * block_size_;
+      const float* after = centroids.data() + int64_t{numbers(group)[i]} * block_size_;
       const float* before = this->centroids(group) + int64_t{i} * block_size_;
       farthest = std::max(farthest, squared_distance(before, after, block_size_));
     }
@@ -102,6 +106,9 @@ void CentroidGroups::store_ordered(std::span<const float> centroids) {
   }
   ordered_half_norms_ = half_squared_norms(ordered_, block_size_);
   largest_squared_norm_ = 2 * *std::max_element(ordered_half_norms_.begin(), ordered_half_norms_.end());
+  for (size_t i = 0; i < numbers_.size(); ++i) {
+    if (is_filler_[i]) ordered_half_norms_[i] = std::numeric_limits<float>::infinity();
+  }
 }
 
 }  // namespace quantnoise::codec

@@ -6,6 +6,7 @@
 // passed over would have lost in the plain comparison too: the codes are those of the plain search to the bit.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -22,15 +23,19 @@ namespace {
 // Blocks handled together: their elements, bounds and lists stay in the nearest caches.
 constexpr int64_t kBatchBlocks = 1024;
 
-// Factor that takes a sum of two stored bounds below the exact one: 8 units in the last place.
-constexpr float kRoundDown = 1.0f - 0x1p-21f;
-
 struct Batch {
   int64_t begin = 0;
   int64_t count = 0;
   uint16_t* codes = nullptr;
-  float* bounds = nullptr;  // (num_groups, kBatchBlocks)
+  uint16_t* bounds = nullptr;  // (num_groups, kBatchBlocks)
 };
+
+// A bound is kept as the bf16 below bound + drift: half the memory to walk through in every round.
+inline uint16_t stored_bound(float bound, float drift) {
+  // Less by 8 units in the last place: below the exact sum, whatever the rounding.
+  const float sum = (bound + drift) * (1.0f - 0x1p-21f);
+  return static_cast<uint16_t>(std::bit_cast<uint32_t>(sum) >> 16);
+}
 
 // Working space of one thread for one batch.
 struct Scratch {
@@ -39,7 +44,7 @@ struct Scratch {
   float squared_norms[kBatchBlocks];
   float limits[kBatchBlocks];  // upper bound of the distance to the block's own centroid
   uint16_t picks[kBatchBlocks + 16];
-  uint16_t found_positions[kBatchBlocks];
+  uint16_t positions[kBatchBlocks];
   float found_scores[kBatchBlocks];
   float best_bounds[kBatchBlocks];
   float second_bounds[kBatchBlocks];
@@ -53,8 +58,7 @@ class PrunedAssigner : public BlockAssigner {
         num_centroids_(static_cast<int>(centroids.size()) / matrix.block_size),
         groups_(centroids, matrix.block_size),
         codes_(static_cast<size_t>(matrix.num_blocks())),
-        bounds_(static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups()),
-                -std::numeric_limits<float>::infinity()) {}
+        bounds_(static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups())) {}
 
   ClusterSums assign(std::span<const float> centroids) override {
     groups_.move_to(centroids);
@@ -75,6 +79,7 @@ class PrunedAssigner : public BlockAssigner {
         assign_batch(first, std::min(kBatchBlocks, end - first), *scratch, partial);
       }
     });
+    has_bounds_ = true;
     ClusterSums total = empty_sums();
     add_partials(partials, total);
     return total;
@@ -96,42 +101,73 @@ class PrunedAssigner : public BlockAssigner {
     const Batch batch{begin, count, codes_.data() + begin, bounds_.data() + begin * groups_.num_groups()};
     const kernels::KernelTable& table = kernels::kernel_table();
     std::copy_n(batch.codes, count, scratch.previous_codes);
-    table.own_distance({block(begin), nullptr, count, matrix_.block_size, centroids_.data(), half_norms_.data(),
-                        num_centroids_},
-                       batch.codes,
-                       {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
-    for (int group = 0; group < groups_.num_groups(); ++group) visit_group(batch, group, scratch);
+    if (has_bounds_) {
+      table.own_distance({block(begin), nullptr, count, matrix_.block_size, centroids_.data(), half_norms_.data(),
+                          num_centroids_},
+                         batch.codes,
+                         {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
+      for (int group = 0; group < groups_.num_groups(); ++group) revisit_group(batch, group, scratch);
+    } else {
+      first_visit(batch, scratch);
+    }
     for (int64_t i = 0; i < count; ++i) sums.num_changed += batch.codes[i] != scratch.previous_codes[i];
     table.accumulate(block(begin), batch.codes, count, matrix_.block_size, sums.sums.data(), sums.counts.data());
   }
 
-  void visit_group(const Batch& batch, int group, Scratch& scratch) const {
-    const kernels::KernelTable& table = kernels::kernel_table();
-    float* bounds = batch.bounds + group * kBatchBlocks;
+  // The two nearest of the group for the picked blocks of the batch (null: all).
+  void find_in_group(const Batch& batch, int group, const uint16_t* picks, int64_t num_picks, Scratch& scratch) const {
+    kernels::kernel_table().nearest_two(
+        {block(batch.begin), picks, num_picks, matrix_.block_size, groups_.centroids(group),
+         groups_.half_norms(group), groups_.group_size(group)},
+        {margin_constant_, margin_slope_, scratch.positions, scratch.found_scores, scratch.best_bounds,
+         scratch.second_bounds});
+  }
+
+  void first_visit(const Batch& batch, Scratch& scratch) const {
+    float* nearest_scores = scratch.scores;
+    float* nearest_seconds = scratch.limits;
+    std::fill_n(nearest_scores, batch.count, std::numeric_limits<float>::infinity());
+    for (int group = 0; group < groups_.num_groups(); ++group) {
+      find_in_group(batch, group, nullptr, batch.count, scratch);
+      const uint16_t* numbers = groups_.numbers(group);
+      const float drift = groups_.total_drift(group);
+      uint16_t* bounds = batch.bounds + group * kBatchBlocks;
+      for (int64_t i = 0; i < batch.count; ++i) {
+        const uint16_t code = numbers[scratch.positions[i]];
+        const bool nearer = is_nearer(scratch.found_scores[i], code, nearest_scores[i], batch.codes[i]);
+        batch.codes[i] = nearer ? code : batch.codes[i];
+        nearest_scores[i] = nearer ? scratch.found_scores[i] : nearest_scores[i];
+        nearest_seconds[i] = nearer ? scratch.second_bounds[i] : nearest_seconds[i];
+        bounds[i] = stored_bound(scratch.best_bounds[i], drift);
+      }
+    }
+    for (int64_t i = 0; i < batch.count; ++i) {
+      const int group = groups_.group_of(batch.codes[i]);
+      batch.bounds[group * kBatchBlocks + i] = stored_bound(nearest_seconds[i], groups_.total_drift(group));
+    }
+  }
+
+  void revisit_group(const Batch& batch, int group, Scratch& scratch) const {
+    uint16_t* bounds = batch.bounds + group * kBatchBlocks;
     const float drift = groups_.total_drift(group);
-    const int64_t num_picks = table.select_not_above(bounds, drift, scratch.limits, batch.count, scratch.picks);
+    const int64_t num_picks =
+        kernels::kernel_table().select_not_above(bounds, drift, scratch.limits, batch.count, scratch.picks);
     if (num_picks == 0) return;
-    const uint16_t* picks = num_picks == batch.count ? nullptr : scratch.picks;
-    table.nearest_two({block(batch.begin), picks, num_picks, matrix_.block_size, groups_.centroids(group),
-                       groups_.half_norms(group), groups_.group_size(group)},
-                      {margin_constant_, margin_slope_, scratch.found_positions, scratch.found_scores,
-                       scratch.best_bounds, scratch.second_bounds});
+    find_in_group(batch, group, scratch.picks, num_picks, scratch);
+    const uint16_t* numbers = groups_.numbers(group);
     for (int64_t found = 0; found < num_picks; ++found) {
       const int64_t i = scratch.picks[found];
-      const uint16_t code = groups_.number(group, scratch.found_positions[found]);
-      float bound = scratch.best_bounds[found];
-      if (code == batch.codes[i]) {
-        bound = scratch.second_bounds[found];
-      } else if (is_nearer(scratch.found_scores[found], code, scratch.scores[i], batch.codes[i])) {
-        bound = scratch.second_bounds[found];
-        change_code(batch, i, code, scratch.found_scores[found], scratch);
-      }
-      bounds[i] = (bound + drift) * kRoundDown;
+      const uint16_t code = numbers[scratch.positions[found]];
+      const bool is_own = code == batch.codes[i];
+      const bool nearer = is_nearer(scratch.found_scores[found], code, scratch.scores[i], batch.codes[i]);
+      const float bound = is_own | nearer ? scratch.second_bounds[found] : scratch.best_bounds[found];
+      if (nearer) [[unlikely]] change_code(batch, i, code, scratch.found_scores[found], scratch);
+      bounds[i] = stored_bound(bound, drift);
     }
   }
 
   static bool is_nearer(float score, uint16_t code, float other_score, uint16_t other_code) {
-    return score < other_score || (score == other_score && code < other_code);
+    return (score < other_score) | ((score == other_score) & (code < other_code));
   }
 
   // The block leaves its centroid, which from now on counts among the others of its group.
@@ -140,8 +176,9 @@ class PrunedAssigner : public BlockAssigner {
     const float margin = margin_constant_ + margin_slope_ * norm;
     const float left_distance = std::sqrt(std::max(0.0f, norm - margin + 2 * scratch.scores[i]));
     const int left_group = groups_.group_of(batch.codes[i]);
-    float& left_bound = batch.bounds[left_group * kBatchBlocks + i];
-    left_bound = std::min(left_bound, (left_distance + groups_.total_drift(left_group)) * kRoundDown);
+    uint16_t& left_bound = batch.bounds[left_group * kBatchBlocks + i];
+    // Stored bounds are not negative, so their bits are ordered as they are.
+    left_bound = std::min(left_bound, stored_bound(left_distance, groups_.total_drift(left_group)));
     batch.codes[i] = code;
     scratch.scores[i] = score;
     scratch.limits[i] = std::sqrt(std::max(0.0f, norm + margin + 2 * score));
@@ -152,7 +189,8 @@ class PrunedAssigner : public BlockAssigner {
   int num_centroids_;
   CentroidGroups groups_;
   std::vector<uint16_t> codes_;
-  std::vector<float> bounds_;  // batch by batch: (num_groups, kBatchBlocks), plus the group's drift at that time
+  std::vector<uint16_t> bounds_;  // batch by batch: (num_groups, kBatchBlocks), with the group's drift at that time
+  bool has_bounds_ = false;
   std::span<const float> centroids_;
   std::vector<float> half_norms_;
   float margin_constant_ = 0;

@@ -1,3 +1,4 @@
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -82,12 +83,12 @@ void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistanc
   }
 }
 
-int64_t select_not_above(const float* bounds, float offset, const float* limits, int64_t count,
+int64_t select_not_above(const uint16_t* bounds, float offset, const float* limits, int64_t count,
                          uint16_t* picks) noexcept {
   int64_t found = 0;
   for (int64_t i = 0; i < count; ++i) {
     picks[found] = static_cast<uint16_t>(i);
-    found += bounds[i] - offset <= limits[i];
+    found += std::bit_cast<float>(uint32_t{bounds[i]} << 16) - offset <= limits[i];
   }
   return found;
 }

@@ -17,7 +17,7 @@
   void assign(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept;                                      \
   void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept;                                          \
   void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept;                  \
-  int64_t select_not_above(const float* bounds, float offset, const float* limits, int64_t count,                   \
+  int64_t select_not_above(const uint16_t* bounds, float offset, const float* limits, int64_t count,                \
                            uint16_t* picks) noexcept;                                                               \
   void accumulate(const float* blocks, const uint16_t* codes, int64_t num_blocks, int block_size, double* sums,     \
                   int64_t* counts) noexcept;                                                                        \
