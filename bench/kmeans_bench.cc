@@ -1,7 +1,8 @@
 // k-means of the product codec.
 //
 //   kmeans_bench                                   Google Benchmark: assignment, decoding, noise, centroid gradient
-//   kmeans_bench --data FILE|gauss:SEED --blocks N --block-size D --centroids K --iterations I --threads T --repeats R
+//   kmeans_bench --data FILE|gauss:SEED --blocks N --block-size D --centroids K --iterations I
+//                --sample-iterations S --seed S --threads T --repeats R
 //                                                  runs k-means R times and prints JSON {seconds: […], objective}
 //                                                  FILE: N · D raw fp32 values
 
@@ -60,6 +61,7 @@ int run_kmeans(std::map<std::string, std::string> options) {
   codec::KMeansOptions kmeans;
   kmeans.num_centroids = static_cast<int>(number("--centroids", 256));
   kmeans.iterations = static_cast<int>(number("--iterations", 15));
+  kmeans.sample_iterations = static_cast<int>(number("--sample-iterations", kmeans.sample_iterations));
   kmeans.seed = static_cast<uint64_t>(number("--seed", 1));
   const base::ThreadPool pool(static_cast<int>(number("--threads", 1)));
   codec::KMeansReport report;

@@ -26,6 +26,9 @@ struct ProductMatrix {
 struct KMeansOptions {
   int num_centroids = 256;  ///< 1 … 65,536; shrinks to the number of distinct blocks
   int iterations = 20;      ///< assignment–update rounds; a final assignment follows
+  /// Rounds on a sample of the rows that find the first centroids, where the matrix is much larger than the sample;
+  /// 0: start from blocks drawn at random.
+  int sample_iterations = 10;
   uint64_t seed = 1;
   /// Optional importance of every input column, shape (cols): minimizes Σ_j w_j (x_j − c_j)². Empty: all 1.
   std::span<const float> column_weights;

@@ -16,8 +16,8 @@ struct TransformerLmOptions {
   int64_t vocab_size = 0;
   int64_t padding_idx = 1;
   int64_t decoder_embed_dim = 512;
-  int64_t decoder_input_dim = 512;
-  int64_t decoder_output_dim = 512;
+  int64_t decoder_input_dim = 0;   ///< 0: decoder_embed_dim
+  int64_t decoder_output_dim = 0;  ///< 0: decoder_embed_dim
   int64_t decoder_ffn_embed_dim = 2048;
   int64_t decoder_layers = 6;
   int64_t decoder_attention_heads = 8;
@@ -35,7 +35,8 @@ struct TransformerLmOptions {
   int64_t max_target_positions = 1024;
 };
 
-/// One JSON object with the option names of fairseq (dashes as underscores); the inverse checks names and types.
+/// One JSON object with the option names of fairseq (dashes as underscores); the inverse checks names and types, and leaves
+/// what is not named at its default. Errors: kFormat.
 std::string to_json(const TransformerLmOptions& options);
 TransformerLmOptions transformer_lm_options_from_json(const std::string& json);
 
@@ -60,6 +61,8 @@ class LanguageModel : public torch::nn::Module {
   virtual std::string options_json() const = 0;
 };
 
+/// A new model, initialised by torch's default CPU generator (torch::manual_seed before makes it reproducible). Errors: kConfig
+/// for dimensions that do not fit together.
 std::shared_ptr<LanguageModel> make_transformer_lm(const TransformerLmOptions& options);
 
 }  // namespace quantnoise::models

@@ -7,6 +7,7 @@
 #include "core/codec/distinct_blocks.h"
 #include "quantnoise/base/checked.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/base/random.h"
 #include "quantnoise/codec/product.h"
 
 namespace quantnoise::codec {
@@ -16,8 +17,10 @@ namespace {
 void check_options(const KMeansOptions& options, int64_t cols) {
   QN_REQUIRE(options.num_centroids >= 1 && options.num_centroids <= 65536, ErrorKind::kConfig,
              "number of centroids: found ", options.num_centroids, ", expected 1 to 65536");
-  QN_REQUIRE(options.iterations >= 0, ErrorKind::kConfig, "k-means iterations: found ", options.iterations,
-             ", expected 0 or more");
+  for (const int iterations : {options.iterations, options.sample_iterations}) {
+    QN_REQUIRE(iterations >= 0, ErrorKind::kConfig, "k-means iterations: found ", iterations,
+               ", expected 0 or more");
+  }
   if (options.column_weights.empty()) return;
   QN_REQUIRE(static_cast<int64_t>(options.column_weights.size()) == cols, ErrorKind::kConfig,
              "column weights: found ", options.column_weights.size(), ", expected ", cols);
@@ -52,10 +55,8 @@ class KMeans {
  public:
   KMeans(const BlockMatrix& matrix, const KMeansOptions& options, const base::ParallelFor& parallel_for)
       : matrix_(matrix), options_(options), parallel_for_(parallel_for) {
-    const std::vector<int64_t> chosen =
-        sample_distinct_blocks(matrix.values, matrix.block_size, options.num_centroids, options.seed);
-    for (const int64_t block : chosen) append_block(block);
-    report_.num_centroids = static_cast<int>(chosen.size());
+    centroids_ = initial_centroids();
+    report_.num_centroids = static_cast<int>(centroids_.size()) / matrix.block_size;
     assigner_ = options.column_weights.empty()
                     ? make_pruned_assigner(matrix, centroids_, parallel_for)
                     : make_weighted_assigner(matrix, options.column_weights, report_.num_centroids, parallel_for);
@@ -81,9 +82,40 @@ class KMeans {
   const KMeansReport& report() const { return report_; }
 
  private:
-  void append_block(int64_t block) {
-    const auto from = matrix_.values.begin() + block * matrix_.block_size;
-    centroids_.insert(centroids_.end(), from, from + matrix_.block_size);
+  std::vector<float> initial_centroids() const {
+    if (options_.sample_iterations > 0) {
+      std::vector<float> found = centroids_of_sample();
+      if (static_cast<int64_t>(found.size()) == int64_t{options_.num_centroids} * matrix_.block_size) return found;
+    }
+    std::vector<float> centroids;
+    for (const int64_t block : sample_distinct_blocks(matrix_.values, matrix_.block_size, options_.num_centroids,
+                                                      options_.seed)) {
+      const auto from = matrix_.values.begin() + block * matrix_.block_size;
+      centroids.insert(centroids.end(), from, from + matrix_.block_size);
+    }
+    return centroids;
+  }
+
+  // k-means on one random row of each of equal parts of the matrix; nothing when the matrix is too small to gain by it.
+  std::vector<float> centroids_of_sample() const {
+    constexpr int64_t kBlocksPerCentroid = 64;
+    constexpr int64_t kLeastReduction = 8;
+    const int64_t num_rows =
+        base::ceil_div(kBlocksPerCentroid * options_.num_centroids, matrix_.blocks_per_row());
+    if (matrix_.rows < kLeastReduction * num_rows) return {};
+    const int64_t part = matrix_.rows / num_rows;
+    base::SequentialRandom random(options_.seed, "kmeans.sample");
+    std::vector<float> sample(static_cast<size_t>(num_rows * matrix_.cols));
+    for (int64_t i = 0; i < num_rows; ++i) {
+      const int64_t row = i * part + static_cast<int64_t>(random.below(static_cast<uint64_t>(part)));
+      std::copy_n(matrix_.values.begin() + row * matrix_.cols, matrix_.cols, sample.begin() + i * matrix_.cols);
+    }
+    KMeansOptions options = options_;
+    options.iterations = options_.sample_iterations;
+    options.sample_iterations = 0;
+    KMeans kmeans({sample, num_rows, matrix_.cols, matrix_.block_size}, options, parallel_for_);
+    kmeans.run();
+    return kmeans.centroids_;
   }
 
   // Moves every centroid to the mean of its blocks; returns how many empty clusters got a new place.

@@ -7,16 +7,20 @@ namespace quantnoise::nn {
 namespace {
 
 using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
-                                   c10::string_view, const c10::List<std::optional<at::Scalar>>&,
+                                   c10::string_view, c10::List<std::optional<at::Scalar>>,
                                    std::optional<c10::string_view>);
 
-// The operator that torch's compiler uses for Linear; null in a build of torch without oneDNN.
+// The operator that torch's compiler uses for Linear; null in a build of torch without oneDNN or with another signature.
 const c10::TypedOperatorHandle<LinearPointwise>* onednn_linear() {
   static const std::optional<c10::TypedOperatorHandle<LinearPointwise>> handle =
       []() -> std::optional<c10::TypedOperatorHandle<LinearPointwise>> {
     const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
     if (!found || !at::globalContext().hasMKLDNN()) return std::nullopt;
-    return found->typed<LinearPointwise>();
+    try {
+      return found->typed<LinearPointwise>();
+    } catch (const c10::Error&) {
+      return std::nullopt;
+    }
   }();
   return handle ? &*handle : nullptr;
 }

@@ -94,7 +94,8 @@ at::Tensor WeightSlot::value(bool training, at::ScalarType type) {
   const at::NoGradGuard no_grad;
   WeightUse wanted = use(training, type);
   // Memory that no graph and no caller holds is written again: page faults cost more than the noise.
-  if (cached_.defined() && cached_.use_count() == 1 && cached_.storage().use_count() == 1) {
+  const bool ours = cached_.defined() && cached_.use_count() == 1 && cached_.storage().use_count() == 1;
+  if (ours && !cached_.is_inference()) {
     wanted.buffer = std::move(cached_);
   }
   cached_.reset();

@@ -1,0 +1,57 @@
+#pragma once
+// Whole runs of a tiny model on a tiny generated corpus.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "../base/temporary_folder.h"
+
+namespace quantnoise::test {
+
+using Options = std::map<std::string, std::string>;
+
+struct RunResult {
+  int exit_code = -1;
+  std::vector<nlohmann::json> results;   ///< lines of the result stream
+  std::vector<nlohmann::json> messages;  ///< lines of the message stream
+
+  /// The results or messages of this name, in order.
+  std::vector<nlohmann::json> events(const std::string& name) const;
+  /// Texts of all messages, joined.
+  std::string text() const;
+};
+
+/// Asked after every update, with the number of calls so far (from 1).
+using StopRequest = std::function<bool(int calls)>;
+
+class RunFixture : public testing::Test {
+ protected:
+  RunFixture();
+
+  /// Trains with the base options changed by these. save_dir: name of a folder inside the test's.
+  RunResult train(const std::string& save_dir, const Options& changes = {}, const StopRequest& stop = {}) const;
+  /// The same; a process killed after `updates` updates: nothing that was not saved by then survives.
+  void train_until_killed(const std::string& save_dir, const Options& changes, int updates) const;
+  /// The error of a run that must fail: "kind: message; hint".
+  std::string error_of(const std::string& save_dir, const Options& changes = {}) const;
+  RunResult quantize(const Options& options) const;
+
+  std::string path(const std::string& name) const { return folder_.file(name); }
+  std::string data() const { return folder_.file("data"); }
+  /// Writes a quantization configuration of three stages and returns its path.
+  std::string quantization_config() const;
+  /// Weights and other tensors of a model file, as bytes.
+  static std::map<std::string, std::string> weights(const std::string& model_path);
+  /// Entropy of single words of the corpus, in bits.
+  static constexpr double kUnigramBits = 5.2;
+
+ private:
+  TemporaryFolder folder_;
+};
+
+}  // namespace quantnoise::test
