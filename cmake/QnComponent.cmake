@@ -50,8 +50,7 @@ function(qn_test name)
   target_compile_definitions(test_${name} PRIVATE
     QN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" QN_BINARY_DIR="${CMAKE_BINARY_DIR}")
   if(ARG_TORCH)
-    target_link_libraries(test_${name} PRIVATE qn_torch)
-    target_precompile_headers(test_${name} REUSE_FROM qn_torch_pch)
+    qn_use_torch(test_${name})
   endif()
   # Fast tests use one thread; all others use two, and parallel runs of ctest count that.
   set(processors 2)

@@ -24,3 +24,15 @@ configure_file(${CMAKE_BINARY_DIR}/qn_torch_pch.cc.in ${CMAKE_BINARY_DIR}/qn_tor
 add_library(qn_torch_pch OBJECT ${CMAKE_BINARY_DIR}/qn_torch_pch.cc)
 target_link_libraries(qn_torch_pch PUBLIC qn_torch)
 target_precompile_headers(qn_torch_pch PUBLIC <torch/torch.h>)
+
+# Links a target with LibTorch through the shared precompiled header. The header is compiled as position-independent code
+# (-fPIC); an executable compiled as -fPIE would refuse it silently and parse torch once a file.
+function(qn_use_torch target)
+  target_link_libraries(${target} PRIVATE qn_torch)
+  target_precompile_headers(${target} REUSE_FROM qn_torch_pch)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
+endfunction()

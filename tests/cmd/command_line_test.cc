@@ -54,7 +54,7 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
       {{"--lr", "1"}, 2, "error: unknown option --lr\nhint: options stand behind the command: qn train --help\n"},
       {{"train", "data", "--quant-noise-pk", "0.1"},
        2,
-       "error: unknown option --quant-noise-pk\nhint: did you mean --quant-noise-pq or --quant-noise-kind?\n"},
+       "error: unknown option --quant-noise-pk\nhint: did you mean --quant-noise-pq or --quant-noise-kind or --quant-noise-exclude?\n"},
       {{"train", "data", "--lr"}, 2, "error: option --lr needs a value\n"},
       {{"train"}, 2, "error: qn train needs the argument data\n"},
       {{"train", "data", "more"},
@@ -103,8 +103,8 @@ TEST_F(CommandLine, RecipesRankBelowTheCommandLineAndAreDumpedWhole) {
 
   const Result typo = qn({"train", "data", "--config", write("typo.yaml", "lr: 1\nmax-updates: 3\n")});
   EXPECT_EQ(typo.exit_code, 2);
-  EXPECT_EQ(typo.err, "error: " + path("typo.yaml") +
-                          ":2:1: unknown option --max-updates\nhint: did you mean --max-update?\n");
+  EXPECT_EQ(typo.err, "error: in " + path("typo.yaml") +
+                          ":2:1: unknown option --max-updates\nhint: did you mean --max-update or --warmup-updates?\n");
 }
 
 TEST_F(CommandLine, InfoTellsTheKernels) {

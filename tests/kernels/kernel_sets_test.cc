@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -96,18 +97,21 @@ TEST_P(KernelSets, AssignIsNearestWithinRounding) {
 
 struct TwoResults {
   explicit TwoResults(size_t size) : codes(size), scores(size), best(size), second(size) {}
-  NearestTwo out() { return {0.5f, 0.25f, codes.data(), scores.data(), best.data(), second.data()}; }
+  NearestTwo out() { return {0.5f, 0.25f, 0.75f, codes.data(), scores.data(), best.data(), second.data()}; }
   std::vector<uint16_t> codes;
-  std::vector<float> scores, best, second;
+  std::vector<float> scores;
+  std::vector<uint16_t> best, second;
 };
 
 TEST_P(KernelSets, NearestTwoEqualsPortableOnIntegers) {
   for (const int block_size : kBlockSizes) {
     for (const int num_centroids : {1, 2, 7, 33}) {
       Problem p(101, block_size, num_centroids, true);
-      std::vector<uint16_t> picks;
+      std::vector<uint16_t> picks, numbers;
       for (int i = 0; i < 101; i += 2) picks.push_back(static_cast<uint16_t>((i * 7) % 101));
+      for (int c = 0; c < num_centroids; ++c) numbers.push_back(static_cast<uint16_t>(3 * c + 1));
       p.args.picks = picks.data();
+      p.args.numbers = numbers.data();
       p.args.num_blocks = static_cast<int64_t>(picks.size());
       TwoResults found(picks.size()), expected(picks.size());
       set().nearest_two(p.args, found.out());
@@ -116,9 +120,36 @@ TEST_P(KernelSets, NearestTwoEqualsPortableOnIntegers) {
       ASSERT_EQ(found.scores, expected.scores);
       ASSERT_EQ(found.best, expected.best);
       ASSERT_EQ(found.second, expected.second);
+      EXPECT_EQ(found.codes[0] % 3, 1);
       if (num_centroids == 1) {
-        EXPECT_TRUE(std::isinf(found.second[0]));
+        EXPECT_EQ(found.second[0], 0x7f80);  // infinity
       }
+    }
+  }
+}
+
+TEST_P(KernelSets, NearestByGroupEqualsPortableOnIntegers) {
+  constexpr int kGroupSizes[] = {5, 1, 12, 8};
+  for (const int block_size : kBlockSizes) {
+    for (const int64_t num_blocks : {1, 32, 77}) {
+      const Problem p(num_blocks, block_size, 26, true);
+      std::vector<uint16_t> numbers;
+      for (int c = 0; c < 26; ++c) numbers.push_back(static_cast<uint16_t>(100 - 3 * c));
+      std::vector<ScoreArgs> groups;
+      int first = 0;
+      for (const int size : kGroupSizes) {
+        std::sort(numbers.begin() + first, numbers.begin() + first + size);
+        groups.push_back({p.args.blocks, nullptr, num_blocks, block_size, p.args.centroids + first * block_size,
+                          p.args.half_norms + first, size, numbers.data() + first});
+        first += size;
+      }
+      const std::vector<float> offsets = {0.0f, 1.5f, 0.25f, 3.0f};
+      const auto run = [&](const KernelTable& table) {
+        std::vector<uint16_t> out(static_cast<size_t>(num_blocks + 4 * 80));
+        table.nearest_by_group(groups.data(), 4, {0.5f, 0.25f, offsets.data(), out.data(), out.data() + num_blocks, 80});
+        return out;
+      };
+      ASSERT_EQ(run(set()), run(portable())) << block_size << " " << num_blocks;
     }
   }
 }

@@ -130,13 +130,15 @@ TEST_F(LinearTest, StoredWeightsSurviveNoisyPasses) {
   Tied model;
   quant::quant_noise(*model, 0.3, 8);
   std::vector<at::Tensor> before;
-  for (const auto& parameter : quant::unique_parameters(*model)) before.push_back(parameter.tensor.detach().clone());
+  for (const auto& parameter : quant::unique_parameters(*model))
+    before.push_back(parameter.tensor.detach().clone());
   for (uint64_t update = 0; update < 100; ++update) {
     quant::set_noise_clock({1, update, 0});
     model(torch::randint(0, 40, {2, 8}, at::kLong)).sum().backward();
   }
   const auto after = quant::unique_parameters(*model);
-  for (size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(torch::equal(before[i], after[i].tensor)) << after[i].name;
+  for (size_t i = 0; i < after.size(); ++i)
+    EXPECT_TRUE(torch::equal(before[i], after[i].tensor)) << after[i].name;
 }
 
 TEST_F(LinearTest, BothEndsOfATieSeeOneMask) {
@@ -310,7 +312,8 @@ TEST_F(LinearTest, InputOfAnotherWidthNamesTheLayer) {
   }
 }
 
-// facts D1: with noise that destroys the stored weight this regression diverges (relative error 1.5 and growing).
+// facts D1: with noise that destroys the stored weight this regression diverges (relative error 1.5 and
+// growing).
 double regression_error(at::ScalarType type, uint32_t micro_batches) {
   torch::manual_seed(3);
   Linear linear(LinearOptions(64, 8).bias(false));

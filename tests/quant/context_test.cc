@@ -61,10 +61,8 @@ TEST(TorchParallelFor, CutsChunksOfTheGrain) {
 }
 
 TEST(TorchParallelFor, RethrowsTheErrorOfABody) {
-  EXPECT_THROW(torch_parallel_for()(8, 1,
-                                    [](int64_t begin, int64_t) {
-                                      QN_REQUIRE(begin != 5, ErrorKind::kNumeric, "five");
-                                    }),
+  EXPECT_THROW(torch_parallel_for()(
+                   8, 1, [](int64_t begin, int64_t) { QN_REQUIRE(begin != 5, ErrorKind::kNumeric, "five"); }),
                Error);
 }
 

@@ -15,7 +15,8 @@ using ::testing::HasSubstr;
 
 config::QuantizationConfig toy_config(std::vector<std::string> stages, int block_size = 8) {
   config::QuantizationConfig config;
-  config.n_centroids = {{"Linear", {"in_features", {{"*", 16}}}}, {"Embedding", {"embedding_dim", {{"*", 16}}}}};
+  config.n_centroids = {{"Linear", {"in_features", {{"*", 16}}}},
+                        {"Embedding", {"embedding_dim", {{"*", 16}}}}};
   config.block_sizes = {{"Linear", {"fuzzy_name", {{"fc", block_size}}}},
                         {"Embedding", {"fuzzy_name", {{"emb", 8}}}}};
   config.layers_to_quantize = std::move(stages);
@@ -40,7 +41,8 @@ Error plan_error(const config::QuantizationConfig& config) {
 
 TEST(PlanPq, TakesTheReferencesPatterns) {
   ToyModel model;
-  const Plan plan = plan_pq(*model, toy_config({R"(decoder\.layers\.\d+\.fc[12])", R"(decoder\.embed_tokens)"}));
+  const Plan plan =
+      plan_pq(*model, toy_config({R"(decoder\.layers\.\d+\.fc[12])", R"(decoder\.embed_tokens)"}));
   ASSERT_EQ(plan.stages.size(), 2u);
   EXPECT_THAT(names(plan.stages[0]), ElementsAre("decoder.layers.0.fc1", "decoder.layers.0.fc2",
                                                  "decoder.layers.1.fc1", "decoder.layers.1.fc2"));
@@ -53,14 +55,17 @@ TEST(PlanPq, TakesTheReferencesPatterns) {
 
 TEST(PlanPq, MatchesAliasesAndPlansATieOnce) {
   ToyModel model;
-  const Plan plan = plan_pq(*model, toy_config({R"(decoder\.output_projection)", R"(decoder\.embed_tokens)"}));
+  const Plan plan =
+      plan_pq(*model, toy_config({R"(decoder\.output_projection)", R"(decoder\.embed_tokens)"}));
   ASSERT_EQ(plan.stages[0].size(), 1u);
   EXPECT_EQ(plan.stages[0][0].name, "decoder.embed_tokens");
   EXPECT_THAT(plan.stages[0][0].aliases, ElementsAre("decoder.output_projection"));
   EXPECT_TRUE(plan.stages[1].empty());
 }
 
-TEST(PlanPq, MatchesInFull) { EXPECT_EQ(plan_error(toy_config({R"(decoder\.layers\.\d+\.fc)"})).kind(), ErrorKind::kConfig); }
+TEST(PlanPq, MatchesInFull) {
+  EXPECT_EQ(plan_error(toy_config({R"(decoder\.layers\.\d+\.fc)"})).kind(), ErrorKind::kConfig);
+}
 
 TEST(PlanPq, DoubledBackslashesAreNamed) {
   const Error error = plan_error(toy_config({R"(decoder\\.layers\\.\\d+\\.fc[12])"}));
@@ -85,8 +90,9 @@ TEST(PlanPq, BlockSizeThatDoesNotDivideNamesTheLayer) {
 TEST(PlanPq, TextIsATable) {
   ToyModel model;
   const std::string text = plan_pq(*model, toy_config({R"(decoder\.layers\.\d+\.fc[12])"})).text();
-  EXPECT_THAT(text, AllOf(HasSubstr("stage 1: 4 layers"), HasSubstr("decoder.layers.1.fc2"), HasSubstr("32 x 16"),
-                          HasSubstr("decoder.layers.*.fc1.bias"), HasSubstr("decoder.embed_tokens.weight")));
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("stage 1: 4 layers"), HasSubstr("decoder.layers.1.fc2"), HasSubstr("32 x 16"),
+                    HasSubstr("decoder.layers.*.fc1.bias"), HasSubstr("decoder.embed_tokens.weight")));
 }
 
 TEST(PlanPq, CentroidsNeverOutnumberBlocks) {
@@ -115,7 +121,8 @@ TEST(QuantizeStage, SameSeedSameCodes) {
   {
     const torch::NoGradGuard no_grad;
     for (size_t i = 0; i < first->fc.size(); ++i) {
-      second->fc[i]->slot()->representation().parameter().copy_(first->fc[i]->slot()->representation().parameter());
+      second->fc[i]->slot()->representation().parameter().copy_(
+          first->fc[i]->slot()->representation().parameter());
     }
   }
   const auto config = toy_config({R"(decoder\.layers\.\d+\.fc[12])"});

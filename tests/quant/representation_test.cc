@@ -48,7 +48,8 @@ at::Tensor codes_tensor(const codec::ProductMatrix& matrix) {
 }
 
 TEST(NoiseKindName, RoundTripsAndRefuses) {
-  for (const char* name : {"pq", "pq-exact", "mean", "none"}) EXPECT_EQ(noise_kind_name(parse_noise_kind(name)), name);
+  for (const char* name : {"pq", "pq-exact", "mean", "none"})
+    EXPECT_EQ(noise_kind_name(parse_noise_kind(name)), name);
   EXPECT_THROW(parse_noise_kind("pqq"), Error);
 }
 
@@ -182,7 +183,8 @@ TEST(Dense, RowGradientsAddUpAndSkipThePadding) {
   expected.index_add_(0, indices, grad);
   expected[1].zero_();
   EXPECT_TRUE(torch::allclose(dense->parameter_gradient_rows(grad, indices, 1), expected));
-  EXPECT_TRUE(torch::allclose(dense->parameter_gradient_rows(grad.to(at::kBFloat16), indices, 1), expected, 1e-2, 2e-2));
+  EXPECT_TRUE(torch::allclose(dense->parameter_gradient_rows(grad.to(at::kBFloat16), indices, 1), expected,
+                              1e-2, 2e-2));
 }
 
 TEST(Dense, PacksAndComesBack) {
@@ -195,7 +197,8 @@ TEST(Dense, PacksAndComesBack) {
 TEST(Product, DecodesAndRoundsInEvaluation) {
   const codec::ProductMatrix matrix = random_product(20, 32, 8, 10);
   const auto product = make_product(matrix, {20, 32}, codec::CentroidGradient::kSum, 1);
-  at::Tensor expected = product->parameter().detach().index_select(0, codes_tensor(matrix)).view({20, 32}).clone();
+  at::Tensor expected =
+      product->parameter().detach().index_select(0, codes_tensor(matrix)).view({20, 32}).clone();
   expected[1].zero_();
   WeightUse use;
   use.training = true;
@@ -204,11 +207,13 @@ TEST(Product, DecodesAndRoundsInEvaluation) {
   EXPECT_TRUE(torch::equal(product->materialize(use), expected.to(at::kBFloat16)));
   EXPECT_TRUE(torch::equal(product->materialize({}), expected.to(at::kHalf).to(at::kFloat)));
   const at::Tensor indices = torch::tensor({0, 1, 19, 1});
-  EXPECT_TRUE(torch::equal(product->materialize_rows(indices, {}), product->materialize({}).index_select(0, indices)));
+  EXPECT_TRUE(torch::equal(product->materialize_rows(indices, {}),
+                           product->materialize({}).index_select(0, indices)));
 }
 
 TEST(Product, EvaluatesWhatTheFileHolds) {
-  const auto product = make_product(random_product(20, 32, 8, 10), {20, 32}, codec::CentroidGradient::kSum, 1);
+  const auto product =
+      make_product(random_product(20, 32, 8, 10), {20, 32}, codec::CentroidGradient::kSum, 1);
   const codec::PackedWeight packed = product->pack();
   const std::vector<float> values = codec::unpack_to_float(packed);
   EXPECT_TRUE(torch::equal(product->materialize({}), torch::tensor(values).view({20, 32})));

@@ -60,8 +60,8 @@ TEST_F(SlotTest, FusedAdamIsSeenByTheClock) {
   at::Tensor m = torch::zeros({16, 16}), v = torch::zeros({16, 16}), step = torch::ones({});
   {
     const torch::NoGradGuard no_grad;
-    at::_fused_adamw_({parameter}, {torch::ones({16, 16})}, {m}, {v}, {}, {step}, 0.1, 0.9, 0.999, 0.0, 1e-8, false,
-                      false);
+    at::_fused_adamw_({parameter}, {torch::ones({16, 16})}, {m}, {v}, {}, {step}, 0.1, 0.9, 0.999, 0.0, 1e-8,
+                      false, false);
   }
   set_noise_clock({1, 1, 0});
   EXPECT_FALSE(torch::equal(slot->value(false, at::kBFloat16), before));
@@ -146,7 +146,8 @@ TEST_F(SlotTest, ExchangeRewritesEveryOwner) {
     EXPECT_THAT(parameters.keys(), ElementsAre("centroids", "bias"));
     EXPECT_TRUE(parameters["centroids"].is_same(centroids));
   }
-  for (const NamedParameter& parameter : unique_parameters(*model)) EXPECT_FALSE(parameter.tensor.is_same(old));
+  for (const NamedParameter& parameter : unique_parameters(*model))
+    EXPECT_FALSE(parameter.tensor.is_same(old));
   EXPECT_EQ(unique_parameters(*model).front().name, "decoder.embed_tokens.centroids");
   EXPECT_TRUE(model->output->slot()->value(true, at::kFloat)[1].eq(0).all().item<bool>());
 }

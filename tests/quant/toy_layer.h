@@ -13,13 +13,15 @@ namespace quantnoise::quant {
 
 class ToyLayerImpl : public torch::nn::Module, public SlotOwner {
  public:
-  ToyLayerImpl(std::shared_ptr<WeightSlot> slot, std::string type) : slot_(std::move(slot)), type_(std::move(type)) {
+  ToyLayerImpl(std::shared_ptr<WeightSlot> slot, std::string type)
+      : slot_(std::move(slot)), type_(std::move(type)) {
     register_parameter(slot_->representation().parameter_name(), slot_->representation().parameter());
     register_parameter("bias", torch::zeros({slot_->representation().shape()[0]}));
     slot_->add_owner(this);
   }
   ToyLayerImpl(int64_t rows, int64_t cols, std::string type = "Linear", int64_t zero_row = -1)
-      : ToyLayerImpl(std::make_shared<WeightSlot>(make_dense(torch::randn({rows, cols}), zero_row)), std::move(type)) {}
+      : ToyLayerImpl(std::make_shared<WeightSlot>(make_dense(torch::randn({rows, cols}), zero_row)),
+                     std::move(type)) {}
   ~ToyLayerImpl() override { slot_->remove_owner(this); }
 
   void replace_registration(const std::string& old_name, const std::string& new_name,
@@ -44,8 +46,8 @@ class ToyLayerImpl : public torch::nn::Module, public SlotOwner {
 };
 TORCH_MODULE(ToyLayer);
 
-/// decoder.embed_tokens (30 × 16, padding row 1), decoder.layers.{0,1}.{fc1,fc2}, decoder.output_projection tied to
-/// the embedding.
+/// decoder.embed_tokens (30 × 16, padding row 1), decoder.layers.{0,1}.{fc1,fc2}, decoder.output_projection
+/// tied to the embedding.
 struct ToyModelImpl : torch::nn::Module {
   ToyModelImpl() {
     auto decoder = register_module("decoder", std::make_shared<torch::nn::Module>("decoder"));

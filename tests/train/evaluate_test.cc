@@ -92,7 +92,9 @@ TEST(EvaluateNll, DoesNotDependOnBatchesNorSoftmaxChunks) {
           evaluate_nll(model, *dataset, evaluation_batches(*dataset, 0, batch_size, 0), {at::kFloat, chunk, {}});
       EXPECT_EQ(sum.num_tokens, whole.num_tokens);
       EXPECT_NEAR(sum.nll / whole.nll, 1, 1e-6) << batch_size << " " << chunk;
-      if (chunk > 0) EXPECT_LE(model.largest_projection, chunk);
+      if (chunk > 0) {
+        EXPECT_LE(model.largest_projection, chunk);
+      }
     }
   }
 }

@@ -36,17 +36,31 @@ struct ScoreArgs {
   const float* centroids = nullptr;  ///< (num_centroids, block_size)
   const float* half_norms = nullptr;  ///< (num_centroids): half the squared norms
   int num_centroids = 0;             ///< 1 … 65,536
+  const uint16_t* numbers = nullptr;  ///< codes to give out, rising, one a centroid; null: 0, 1, 2, …
 };
 
-/// The two nearest centroids of every block taken, as lower bounds of distances: a squared distance is lessened by
-/// margin_constant + margin_slope · |block|² before its root is taken.
+/// The two nearest centroids of every block taken, as lower bounds of distances. A squared distance is lessened by
+/// margin_constant + margin_slope · |block|² before its root is taken; the root plus `offset`, less a little for the
+/// rounding of the sum, is cut off to bf16 bits.
 struct NearestTwo {
   float margin_constant = 0;
   float margin_slope = 0;
-  uint16_t* codes = nullptr;      ///< nearest, ties to the lowest
-  float* scores = nullptr;        ///< of the nearest
-  float* best_bounds = nullptr;   ///< lower bound of the distance to the nearest
-  float* second_bounds = nullptr;  ///< lower bound of the distance to every other; infinity with one centroid
+  float offset = 0;
+  uint16_t* codes = nullptr;          ///< nearest, ties to the lowest
+  float* scores = nullptr;            ///< of the nearest
+  uint16_t* best_bounds = nullptr;    ///< lower bound of the distance to the nearest
+  uint16_t* second_bounds = nullptr;  ///< lower bound of the distance to every other; infinity when there is none
+};
+
+/// The nearest centroid of all groups, and for every group a bound as in NearestTwo of the distance to all of its
+/// centroids other than that nearest one.
+struct NearestByGroup {
+  float margin_constant = 0;
+  float margin_slope = 0;
+  const float* offsets = nullptr;  ///< one a group
+  uint16_t* codes = nullptr;
+  uint16_t* bounds = nullptr;      ///< (num_groups, bounds_stride)
+  int64_t bounds_stride = 0;
 };
 
 /// Every block and the centroid it has, with an upper bound of their distance: the squared distance is raised by
@@ -65,6 +79,8 @@ struct KernelTable {
   /// Nearest centroid of every block taken, ties to the lowest. scores may be null.
   void (*assign)(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept;
   void (*nearest_two)(const ScoreArgs& args, const NearestTwo& out) noexcept;
+  /// groups: the same blocks with the centroids of each group; at most 256.
+  void (*nearest_by_group)(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept;
   /// Every block taken with the centroid it has; codes: by position in the list.
   void (*own_distance)(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept;
   /// Writes the numbers i < count with bounds[i] − offset <= limits[i], rising, to picks; returns how many.

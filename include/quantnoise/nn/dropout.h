@@ -5,8 +5,8 @@
 
 namespace quantnoise::nn {
 
-/// A random stream for the activations of one module at the current noise clock; `name` is the module's path or any
-/// unique text with a purpose suffix (".dropout", ".attention").
+/// A random stream for the activations of one module at the current noise clock; `name` is the module's path
+/// or any unique text with a purpose suffix (".dropout", ".attention").
 base::RandomStream activation_stream(const std::string& name);
 
 }  // namespace quantnoise::nn

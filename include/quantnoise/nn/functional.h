@@ -9,13 +9,15 @@
 
 namespace quantnoise::nn {
 
-/// x Wᵀ + bias with the slot's value viewed as a matrix (rows, cols). x: (…, cols) → (…, rows) in the compute type. bias:
-/// fp32 (rows) or undefined. Gradients: x in its own type; the slot's parameter and the bias in fp32.
-at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot, const at::Tensor& bias,
-                       bool training);
+/// x Wᵀ + bias with the slot's value viewed as a matrix (rows, cols). x: (…, cols) → (…, rows) in the compute
+/// type. bias: fp32 (rows) or undefined. Gradients: x in its own type; the slot's parameter and the bias in
+/// fp32.
+at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
+                       const at::Tensor& bias, bool training);
 
-/// Rows of the slot's value; indices: int64 (…) → (…, rest of the shape), fp32. The slot's zero row gets no gradient.
-/// Errors: kData for an index that is not a row.
-at::Tensor slot_rows(const at::Tensor& indices, const std::shared_ptr<quant::WeightSlot>& slot, bool training);
+/// Rows of the slot's value; indices: int64 (…) → (…, rest of the shape), fp32. The slot's zero row gets no
+/// gradient. Errors: kData for an index that is not a row.
+at::Tensor slot_rows(const at::Tensor& indices, const std::shared_ptr<quant::WeightSlot>& slot,
+                     bool training);
 
 }  // namespace quantnoise::nn

@@ -1,6 +1,6 @@
 #pragma once
-// Linear and Embedding on weight slots: torch::nn's interface, exchangeable weights. The products run in the compute type
-// (quant/context.h); gradients of weights leave in fp32.
+// Linear and Embedding on weight slots: torch::nn's interface, exchangeable weights. The products run in the
+// compute type (quant/context.h); gradients of weights leave in fp32.
 
 #include <torch/torch.h>
 
@@ -12,7 +12,8 @@
 
 namespace quantnoise::nn {
 
-/// Base of layers with one slot: registers the slot's trainable tensor and keeps the registration when it changes.
+/// Base of layers with one slot: registers the slot's trainable tensor and keeps the registration when it
+/// changes.
 class SlotLayer : public torch::nn::Module, public quant::SlotOwner {
  public:
   ~SlotLayer() override;
@@ -21,8 +22,9 @@ class SlotLayer : public torch::nn::Module, public quant::SlotOwner {
   std::shared_ptr<quant::WeightSlot> slot() const override { return slot_; }
   void replace_registration(const std::string& old_name, const std::string& new_name,
                             const at::Tensor& parameter) noexcept override;
-  /// Shares the other layer's slot: a tie. The own slot is dropped; the shared tensor is registered here too, under its own
-  /// name. Errors: kConfig when the shapes differ, or when this layer has a padding row that the other's weight lacks.
+  /// Shares the other layer's slot: a tie. The own slot is dropped; the shared tensor is registered here too,
+  /// under its own name. Errors: kConfig when the shapes differ, or when this layer has a padding row that
+  /// the other's weight lacks.
   void tie_to(const SlotLayer& other);
 
  protected:
@@ -36,13 +38,15 @@ class SlotLayer : public torch::nn::Module, public quant::SlotOwner {
 };
 
 struct LinearOptions {
-  LinearOptions(int64_t in_features, int64_t out_features) : in_features_(in_features), out_features_(out_features) {}
+  LinearOptions(int64_t in_features, int64_t out_features)
+      : in_features_(in_features), out_features_(out_features) {}
   TORCH_ARG(int64_t, in_features);
   TORCH_ARG(int64_t, out_features);
   TORCH_ARG(bool, bias) = true;
 };
 
-/// y = x Wᵀ + b; x: (…, in_features), y: (…, out_features) in the compute type. Default initialisation as torch's Linear.
+/// y = x Wᵀ + b; x: (…, in_features), y: (…, out_features) in the compute type. Default initialisation as
+/// torch's Linear.
 class LinearImpl : public SlotLayer {
  public:
   LinearImpl(int64_t in_features, int64_t out_features, bool bias = true)

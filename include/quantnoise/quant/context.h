@@ -1,6 +1,6 @@
 #pragma once
-// What every layer of a training process needs to know and no layer should carry: the noise clock, the compute type
-// and the threads.
+// What every layer of a training process needs to know and no layer should carry: the noise clock, the
+// compute type and the threads.
 
 #include <torch/torch.h>
 
@@ -10,8 +10,8 @@
 
 namespace quantnoise::quant {
 
-/// Which draw of the counter-based random numbers is current. The trainer sets it before every micro-batch; masks are a
-/// pure function of it and of the slot's name.
+/// Which draw of the counter-based random numbers is current. The trainer sets it before every micro-batch;
+/// masks are a pure function of it and of the slot's name.
 struct NoiseClock {
   uint64_t seed = 1;
   uint64_t update = 0;
@@ -23,7 +23,8 @@ struct NoiseClock {
 void set_noise_clock(const NoiseClock& clock);
 const NoiseClock& noise_clock();
 
-/// Type of matrix products and of their inputs: kFloat or kBFloat16 (weights stay fp32; slots cast them). Default kFloat.
+/// Type of matrix products and of their inputs: kFloat or kBFloat16 (weights stay fp32; slots cast them).
+/// Default kFloat.
 void set_compute_type(at::ScalarType type);
 at::ScalarType compute_type();
 

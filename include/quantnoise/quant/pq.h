@@ -20,7 +20,7 @@ struct PqOptions {
 };
 
 struct PlanEntry {
-  std::string name;                  ///< canonical layer path
+  std::string name;  ///< canonical layer path
   std::vector<std::string> aliases;
   std::string layer_type;
   std::vector<int64_t> shape;
@@ -37,9 +37,10 @@ struct Plan {
   std::string text() const;
 };
 
-/// Matches every stage's regexes in full against layer paths (aliases too) and reads block sizes and centroids from the
-/// configuration. A layer belongs to the first stage that matches it; layers already quantized are not planned again. Errors: kConfig for a pattern without match (nearest
-/// names; doubled backslashes are named as the likely cause), for a block size that does not divide (layer named).
+/// Matches every stage's regexes in full against layer paths (aliases too) and reads block sizes and
+/// centroids from the configuration. A layer belongs to the first stage that matches it; layers already
+/// quantized are not planned again. Errors: kConfig for a pattern without match (nearest names; doubled
+/// backslashes are named as the likely cause), for a block size that does not divide (layer named).
 Plan plan_pq(torch::nn::Module& model, const config::QuantizationConfig& config);
 
 struct QuantizedLayer {
@@ -50,8 +51,8 @@ struct QuantizedLayer {
   double relative_error = 0;  ///< Σ(w − ŵ)² / Σw²
 };
 
-/// Quantizes one stage of the plan in place, from the stored fp32 weights: all its layers or, on an error, none. Padding rows
-/// take no part. Logs a line a layer.
+/// Quantizes one stage of the plan in place, from the stored fp32 weights: all its layers or, on an error,
+/// none. Padding rows take no part. Logs a line a layer.
 std::vector<QuantizedLayer> quantize_stage(torch::nn::Module& model, const std::vector<PlanEntry>& stage,
                                            const PqOptions& options);
 

@@ -11,7 +11,6 @@ namespace quantnoise::codec {
 namespace {
 
 constexpr int kCentroidsPerGroup = 32;
-constexpr int kMostGroups = 16;
 constexpr int kGroupingRounds = 5;
 constexpr size_t kGroupMultiple = 4;
 

@@ -9,6 +9,8 @@ namespace quantnoise::codec {
 
 class CentroidGroups {
  public:
+  static constexpr int kMostGroups = 16;
+
   /// Groups the centroids, shape (num_centroids, block_size), by a few rounds of k-means among themselves.
   CentroidGroups(std::span<const float> centroids, int block_size);
 

@@ -44,10 +44,10 @@ struct Scratch {
   float squared_norms[kBatchBlocks];
   float limits[kBatchBlocks];  // upper bound of the distance to the block's own centroid
   uint16_t picks[kBatchBlocks + 16];
-  uint16_t positions[kBatchBlocks];
+  uint16_t found_codes[kBatchBlocks];
   float found_scores[kBatchBlocks];
-  float best_bounds[kBatchBlocks];
-  float second_bounds[kBatchBlocks];
+  uint16_t found_bounds[2][kBatchBlocks];  // with, and without the nearest centroid of the group
+  uint16_t rivals[kBatchBlocks];           // positions in `picks`
 };
 
 class PrunedAssigner : public BlockAssigner {
@@ -108,66 +108,56 @@ class PrunedAssigner : public BlockAssigner {
                          {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
       for (int group = 0; group < groups_.num_groups(); ++group) revisit_group(batch, group, scratch);
     } else {
-      first_visit(batch, scratch);
+      first_visit(batch);
     }
     for (int64_t i = 0; i < count; ++i) sums.num_changed += batch.codes[i] != scratch.previous_codes[i];
     table.accumulate(block(begin), batch.codes, count, matrix_.block_size, sums.sums.data(), sums.counts.data());
   }
 
-  // The two nearest of the group for the picked blocks of the batch (null: all).
-  void find_in_group(const Batch& batch, int group, const uint16_t* picks, int64_t num_picks, Scratch& scratch) const {
-    kernels::kernel_table().nearest_two(
-        {block(batch.begin), picks, num_picks, matrix_.block_size, groups_.centroids(group),
-         groups_.half_norms(group), groups_.group_size(group)},
-        {margin_constant_, margin_slope_, scratch.positions, scratch.found_scores, scratch.best_bounds,
-         scratch.second_bounds});
+  kernels::ScoreArgs group_args(const Batch& batch, int group, const uint16_t* picks, int64_t num_picks) const {
+    return {block(batch.begin),         picks,
+            num_picks,                  matrix_.block_size,
+            groups_.centroids(group),   groups_.half_norms(group),
+            groups_.group_size(group),  groups_.numbers(group)};
   }
 
-  void first_visit(const Batch& batch, Scratch& scratch) const {
-    float* nearest_scores = scratch.scores;
-    float* nearest_seconds = scratch.limits;
-    std::fill_n(nearest_scores, batch.count, std::numeric_limits<float>::infinity());
+  void first_visit(const Batch& batch) const {
+    kernels::ScoreArgs args[CentroidGroups::kMostGroups];
+    float drifts[CentroidGroups::kMostGroups];
     for (int group = 0; group < groups_.num_groups(); ++group) {
-      find_in_group(batch, group, nullptr, batch.count, scratch);
-      const uint16_t* numbers = groups_.numbers(group);
-      const float drift = groups_.total_drift(group);
-      uint16_t* bounds = batch.bounds + group * kBatchBlocks;
-      for (int64_t i = 0; i < batch.count; ++i) {
-        const uint16_t code = numbers[scratch.positions[i]];
-        const bool nearer = is_nearer(scratch.found_scores[i], code, nearest_scores[i], batch.codes[i]);
-        batch.codes[i] = nearer ? code : batch.codes[i];
-        nearest_scores[i] = nearer ? scratch.found_scores[i] : nearest_scores[i];
-        nearest_seconds[i] = nearer ? scratch.second_bounds[i] : nearest_seconds[i];
-        bounds[i] = stored_bound(scratch.best_bounds[i], drift);
-      }
+      args[group] = group_args(batch, group, nullptr, batch.count);
+      drifts[group] = groups_.total_drift(group);
     }
-    for (int64_t i = 0; i < batch.count; ++i) {
-      const int group = groups_.group_of(batch.codes[i]);
-      batch.bounds[group * kBatchBlocks + i] = stored_bound(nearest_seconds[i], groups_.total_drift(group));
-    }
+    kernels::kernel_table().nearest_by_group(
+        args, groups_.num_groups(),
+        {margin_constant_, margin_slope_, drifts, batch.codes, batch.bounds, kBatchBlocks});
   }
 
   void revisit_group(const Batch& batch, int group, Scratch& scratch) const {
+    const kernels::KernelTable& table = kernels::kernel_table();
     uint16_t* bounds = batch.bounds + group * kBatchBlocks;
     const float drift = groups_.total_drift(group);
-    const int64_t num_picks =
-        kernels::kernel_table().select_not_above(bounds, drift, scratch.limits, batch.count, scratch.picks);
+    const int64_t num_picks = table.select_not_above(bounds, drift, scratch.limits, batch.count, scratch.picks);
     if (num_picks == 0) return;
-    find_in_group(batch, group, scratch.picks, num_picks, scratch);
-    const uint16_t* numbers = groups_.numbers(group);
+    table.nearest_two(group_args(batch, group, scratch.picks, num_picks),
+                      {margin_constant_, margin_slope_, drift, scratch.found_codes, scratch.found_scores,
+                       scratch.found_bounds[0], scratch.found_bounds[1]});
+    // Without branches, for they would be mispredicted: what may change a code is listed and looked at afterwards.
+    int64_t num_rivals = 0;
     for (int64_t found = 0; found < num_picks; ++found) {
-      const int64_t i = scratch.picks[found];
-      const uint16_t code = numbers[scratch.positions[found]];
-      const bool is_own = code == batch.codes[i];
-      const bool nearer = is_nearer(scratch.found_scores[found], code, scratch.scores[i], batch.codes[i]);
-      const float bound = is_own | nearer ? scratch.second_bounds[found] : scratch.best_bounds[found];
-      if (nearer) [[unlikely]] change_code(batch, i, code, scratch.found_scores[found], scratch);
-      bounds[i] = stored_bound(bound, drift);
+      const uint16_t i = scratch.picks[found];
+      const unsigned is_own = scratch.found_codes[found] == batch.codes[i];
+      bounds[i] = scratch.found_bounds[is_own][found];
+      scratch.rivals[num_rivals] = static_cast<uint16_t>(found);
+      num_rivals += (scratch.found_scores[found] <= scratch.scores[i]) & (is_own ^ 1u);
     }
-  }
-
-  static bool is_nearer(float score, uint16_t code, float other_score, uint16_t other_code) {
-    return (score < other_score) | ((score == other_score) & (code < other_code));
+    for (int64_t rival = 0; rival < num_rivals; ++rival) {
+      const uint16_t found = scratch.rivals[rival];
+      const uint16_t i = scratch.picks[found];
+      if (scratch.found_scores[found] == scratch.scores[i] && scratch.found_codes[found] > batch.codes[i]) continue;
+      bounds[i] = scratch.found_bounds[1][found];
+      change_code(batch, i, scratch.found_codes[found], scratch.found_scores[found], scratch);
+    }
   }
 
   // The block leaves its centroid, which from now on counts among the others of its group.

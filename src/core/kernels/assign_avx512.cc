@@ -18,6 +18,11 @@ void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept {
   nearest_two_tiles(args, out);
 }
 
+void nearest_by_group(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept {
+  if (groups[0].block_size > kMaxTileSize) return portable::nearest_by_group(groups, num_groups, out);
+  nearest_by_group_tiles(groups, num_groups, out);
+}
+
 void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept {
   if (args.block_size > kMaxTileSize) return portable::own_distance(args, codes, out);
   own_distance_tiles(args, codes, out);

@@ -26,6 +26,16 @@ float squared_norm(const float* block, int block_size) {
   return sum;
 }
 
+uint16_t number_of(const ScoreArgs& args, int centroid) {
+  return args.numbers == nullptr ? static_cast<uint16_t>(centroid) : args.numbers[centroid];
+}
+
+// The bf16 below a bound plus its offset; 8 units in the last place cover the rounding of the sum.
+uint16_t stored_bound(float squared_distance, float offset) {
+  const float bound = std::sqrt(squared_distance > 0 ? squared_distance : 0);
+  return static_cast<uint16_t>(std::bit_cast<uint32_t>((bound + offset) * (1.0f - 0x1p-21f)) >> 16);
+}
+
 struct Nearest {
   float best = std::numeric_limits<float>::infinity();
   float second = std::numeric_limits<float>::infinity();
@@ -39,7 +49,7 @@ Nearest find_nearest(const ScoreArgs& args, const float* block) {
     if (s < nearest.best) {
       nearest.second = nearest.best;
       nearest.best = s;
-      nearest.code = static_cast<uint16_t>(c);
+      nearest.code = number_of(args, c);
     } else if (s < nearest.second) {
       nearest.second = s;
     }
@@ -63,12 +73,31 @@ void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept {
     const Nearest nearest = find_nearest(args, block);
     const float norm = squared_norm(block, args.block_size);
     const float base = norm - (out.margin_constant + out.margin_slope * norm);
-    const float best = base + 2 * nearest.best;
-    const float second = base + 2 * nearest.second;
     out.codes[i] = nearest.code;
     out.scores[i] = nearest.best;
-    out.best_bounds[i] = std::sqrt(best > 0 ? best : 0);
-    out.second_bounds[i] = std::sqrt(second > 0 ? second : 0);
+    out.best_bounds[i] = stored_bound(base + 2 * nearest.best, out.offset);
+    out.second_bounds[i] = stored_bound(base + 2 * nearest.second, out.offset);
+  }
+}
+
+void nearest_by_group(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept {
+  for (int64_t i = 0; i < groups[0].num_blocks; ++i) {
+    const float* block = picked_block(groups[0], i);
+    const float norm = squared_norm(block, groups[0].block_size);
+    const float base = norm - (out.margin_constant + out.margin_slope * norm);
+    Nearest nearest;
+    int nearest_group = 0;
+    for (int g = 0; g < num_groups; ++g) {
+      const Nearest found = find_nearest(groups[g], block);
+      out.bounds[g * out.bounds_stride + i] = stored_bound(base + 2 * found.best, out.offsets[g]);
+      if (found.best < nearest.best || (found.best == nearest.best && found.code < nearest.code)) {
+        nearest = found;
+        nearest_group = g;
+      }
+    }
+    out.codes[i] = nearest.code;
+    out.bounds[nearest_group * out.bounds_stride + i] =
+        stored_bound(base + 2 * nearest.second, out.offsets[nearest_group]);
   }
 }
 

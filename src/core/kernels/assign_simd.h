@@ -56,14 +56,18 @@ struct TileNearest {
   Ints code[2];
 };
 
+inline int number_of(const ScoreArgs& args, int centroid) {
+  return args.numbers == nullptr ? centroid : args.numbers[centroid];
+}
+
 template <bool kWithSecond>
-inline void offer(TileNearest& nearest, int half, Floats score, int code) {
+inline void offer(TileNearest& nearest, int half, Floats score, Ints number) {
   const Mask better = less(score, nearest.best[half]);
   if constexpr (kWithSecond) {
     nearest.second[half] = min(nearest.second[half], max(score, nearest.best[half]));
   }
   nearest.best[half] = min(score, nearest.best[half]);
-  nearest.code[half] = choose(better, broadcast_int(code), nearest.code[half]);
+  nearest.code[half] = choose(better, number, nearest.code[half]);
 }
 
 // kBlockSize: known at compile time, or 0.
@@ -90,8 +94,9 @@ inline TileNearest score_tile(const ScoreArgs& args, const Tile& tile) {
     }
 #pragma GCC unroll 4
     for (int i = 0; i < kChains; ++i) {
-      offer<kWithSecond>(nearest, 0, scores[i][0], c + i);
-      offer<kWithSecond>(nearest, 1, scores[i][1], c + i);
+      const Ints number = broadcast_int(number_of(args, c + i));
+      offer<kWithSecond>(nearest, 0, scores[i][0], number);
+      offer<kWithSecond>(nearest, 1, scores[i][1], number);
     }
   }
   for (; c < args.num_centroids; ++c) {
@@ -101,8 +106,9 @@ inline TileNearest score_tile(const ScoreArgs& args, const Tile& tile) {
       scores[0] = fnmadd(load(tile.elements[j]), value, scores[0]);
       scores[1] = fnmadd(load(tile.elements[j] + kLanes), value, scores[1]);
     }
-    offer<kWithSecond>(nearest, 0, scores[0], c);
-    offer<kWithSecond>(nearest, 1, scores[1], c);
+    const Ints number = broadcast_int(number_of(args, c));
+    offer<kWithSecond>(nearest, 0, scores[0], number);
+    offer<kWithSecond>(nearest, 1, scores[1], number);
   }
   return nearest;
 }
@@ -167,26 +173,84 @@ inline void assign_tiles(const ScoreArgs& args, uint16_t* codes, float* scores) 
   }
 }
 
+// Squared norms of half a tile's blocks less the margin that makes distances lower bounds.
+inline Floats lower_base(const Tile& tile, int block_size, int half, float margin_constant, float margin_slope) {
+  const Floats norms = tile_squared_norms(tile, block_size, half);
+  return sub(norms, fmadd(broadcast(margin_slope), norms, broadcast(margin_constant)));
+}
+
+// The bf16 below a bound plus its offset; 8 units in the last place cover the rounding of the sum.
+inline Ints stored_bounds(Floats base, Floats score, float offset) {
+  const Floats bound = root(max(fmadd(broadcast(2), score, base), broadcast(0)));
+  return upper_halves(mul(add(bound, broadcast(offset)), broadcast(1.0f - 0x1p-21f)));
+}
+
 inline void nearest_two_tiles(const ScoreArgs& args, const NearestTwo& out) {
   Tile tile;
-  const Floats constant = broadcast(out.margin_constant);
-  const Floats slope = broadcast(out.margin_slope);
-  const Floats zero = broadcast(0), two = broadcast(2);
   for (int64_t begin = 0; begin < args.num_blocks; begin += kTileBlocks) {
     const int64_t count = tile_count(args, begin);
     load_tile(rows_from(args, begin), picks_from(args, begin), count, args.block_size, tile);
     const TileNearest nearest = score_tile_any<true>(args, tile);
     TileOut<uint16_t> code_out(out.codes + begin, count);
     TileOut<float> score_out(out.scores + begin, count);
-    TileOut<float> best_out(out.best_bounds + begin, count);
-    TileOut<float> second_out(out.second_bounds + begin, count);
+    TileOut<uint16_t> best_out(out.best_bounds + begin, count);
+    TileOut<uint16_t> second_out(out.second_bounds + begin, count);
     for (int half = 0; half < 2; ++half) {
-      const Floats norms = tile_squared_norms(tile, args.block_size, half);
-      const Floats base = sub(norms, fmadd(slope, norms, constant));
+      const Floats base = lower_base(tile, args.block_size, half, out.margin_constant, out.margin_slope);
       store_low_halves(code_out.half(half), nearest.code[half]);
       store(score_out.half(half), nearest.best[half]);
-      store(best_out.half(half), root(max(fmadd(two, nearest.best[half], base), zero)));
-      store(second_out.half(half), root(max(fmadd(two, nearest.second[half], base), zero)));
+      store_low_halves(best_out.half(half), stored_bounds(base, nearest.best[half], out.offset));
+      store_low_halves(second_out.half(half), stored_bounds(base, nearest.second[half], out.offset));
+    }
+  }
+}
+
+// The nearest of all groups so far, for half a tile.
+struct GroupWinner {
+  Floats score = broadcast(__builtin_inff());
+  Ints code = broadcast_int(0);
+  Ints group = broadcast_int(0);
+  Ints second_bound = broadcast_int(0);
+
+  void offer(Floats other_score, Ints other_code, Ints other_group, Ints other_second_bound) {
+    const Mask tie = both(equal(other_score, score), less(other_code, code));
+    const Mask nearer = either(less(other_score, score), tie);
+    score = min(other_score, score);
+    code = choose(nearer, other_code, code);
+    group = choose(nearer, other_group, group);
+    second_bound = choose(nearer, other_second_bound, second_bound);
+  }
+};
+
+inline void nearest_by_group_tiles(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) {
+  const ScoreArgs& blocks = groups[0];
+  Tile tile;
+  for (int64_t begin = 0; begin < blocks.num_blocks; begin += kTileBlocks) {
+    const int64_t count = tile_count(blocks, begin);
+    load_tile(rows_from(blocks, begin), picks_from(blocks, begin), count, blocks.block_size, tile);
+    Floats base[2];
+    GroupWinner winner[2];
+    for (int half = 0; half < 2; ++half) {
+      base[half] = lower_base(tile, blocks.block_size, half, out.margin_constant, out.margin_slope);
+    }
+    for (int g = 0; g < num_groups; ++g) {
+      const TileNearest nearest = score_tile_any<true>(groups[g], tile);
+      TileOut<uint16_t> bound_out(out.bounds + g * out.bounds_stride + begin, count);
+      for (int half = 0; half < 2; ++half) {
+        store_low_halves(bound_out.half(half), stored_bounds(base[half], nearest.best[half], out.offsets[g]));
+        winner[half].offer(nearest.best[half], nearest.code[half], broadcast_int(g),
+                           stored_bounds(base[half], nearest.second[half], out.offsets[g]));
+      }
+    }
+    uint16_t winning_groups[kTileBlocks], second_bounds[kTileBlocks];
+    TileOut<uint16_t> code_out(out.codes + begin, count);
+    for (int half = 0; half < 2; ++half) {
+      store_low_halves(code_out.half(half), winner[half].code);
+      store_low_halves(winning_groups + half * kLanes, winner[half].group);
+      store_low_halves(second_bounds + half * kLanes, winner[half].second_bound);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      out.bounds[winning_groups[i] * out.bounds_stride + begin + i] = second_bounds[i];
     }
   }
 }

@@ -16,6 +16,7 @@
   namespace set {                                                                                                   \
   void assign(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept;                                      \
   void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept;                                          \
+  void nearest_by_group(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept;                \
   void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept;                  \
   int64_t select_not_above(const uint16_t* bounds, float offset, const float* limits, int64_t count,                \
                            uint16_t* picks) noexcept;                                                               \

@@ -16,7 +16,7 @@ namespace {
 
 #define QN_KERNEL_TABLE(set)                                                                              \
   KernelTable {                                                                                           \
-    #set, set::assign, set::nearest_two, set::own_distance, set::select_not_above, set::accumulate,         \
+    #set, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::select_not_above, set::accumulate,         \
         set::decode_f32, set::decode_u16, set::noise_f32, set::noise_bf16                                 \
   }
 

@@ -18,6 +18,8 @@ inline Floats load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, Floats v) { _mm256_storeu_ps(p, v); }
 inline Floats broadcast(float v) { return _mm256_set1_ps(v); }
 inline Ints broadcast_int(int v) { return _mm256_set1_epi32(v); }
+inline Ints upper_halves(Floats v) { return _mm256_srli_epi32(_mm256_castps_si256(v), 16); }
+inline Floats mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
 inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
 inline Floats sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
 inline Floats fmadd(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -26,6 +28,10 @@ inline Floats min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 inline Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 inline Floats root(Floats a) { return _mm256_sqrt_ps(a); }
 inline Mask less(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+inline Mask equal(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+inline Mask less(Ints a, Ints b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a)); }
+inline Mask both(Mask a, Mask b) { return _mm256_and_ps(a, b); }
+inline Mask either(Mask a, Mask b) { return _mm256_or_ps(a, b); }
 inline Ints choose(Mask mask, Ints if_set, Ints otherwise) {
   return _mm256_castps_si256(
       _mm256_blendv_ps(_mm256_castsi256_ps(otherwise), _mm256_castsi256_ps(if_set), mask));

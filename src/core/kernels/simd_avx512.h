@@ -18,6 +18,8 @@ inline Floats load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, Floats v) { _mm512_storeu_ps(p, v); }
 inline Floats broadcast(float v) { return _mm512_set1_ps(v); }
 inline Ints broadcast_int(int v) { return _mm512_set1_epi32(v); }
+inline Ints upper_halves(Floats v) { return _mm512_srli_epi32(_mm512_castps_si512(v), 16); }
+inline Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
 inline Floats fmadd(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -26,6 +28,10 @@ inline Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 inline Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 inline Floats root(Floats a) { return _mm512_sqrt_ps(a); }
 inline Mask less(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+inline Mask equal(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+inline Mask less(Ints a, Ints b) { return _mm512_cmplt_epi32_mask(a, b); }
+inline Mask both(Mask a, Mask b) { return a & b; }
+inline Mask either(Mask a, Mask b) { return a | b; }
 inline Ints choose(Mask mask, Ints if_set, Ints otherwise) {
   return _mm512_mask_mov_epi32(otherwise, mask, if_set);
 }

@@ -54,7 +54,8 @@ tiles::Problem make_problem(const at::Tensor& q, const at::Tensor& k, bool causa
 struct TiledAttention : public torch::autograd::Function<TiledAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& q_in, const at::Tensor& k_in,
                             const at::Tensor& v_in, bool causal, double dropout, const base::RandomStream& stream,
-                            const at::Tensor& key_padding_mask) {
+                            const std::optional<at::Tensor>& optional_mask) {
+    const at::Tensor key_padding_mask = optional_mask.value_or(at::Tensor());
     const at::Tensor q = with_plain_rows(q_in), k = with_plain_rows(k_in), v = with_plain_rows(v_in);
     const tiles::Problem problem = make_problem(q, k, causal, dropout, stream, key_padding_mask);
     const at::Tensor out = empty_like_heads(q, problem.dim);
@@ -136,8 +137,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   }
   QN_REQUIRE(q.is_cpu(), ErrorKind::kUnsupported, "attention with dropout or a padding mask: found tensors on ",
              q.device(), ", expected the CPU");
-  const at::Tensor mask =
-      key_padding_mask.defined() ? key_padding_mask.to(at::kBool).contiguous() : key_padding_mask;
+  std::optional<at::Tensor> mask;
+  if (key_padding_mask.defined()) mask = key_padding_mask.to(at::kBool).contiguous();
   if (q.scalar_type() == at::kBFloat16 && (q.size(3) % 2 != 0 || !block_gemm_has_bf16())) {
     return TiledAttention::apply(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), causal, dropout, stream, mask)
         .to(at::kBFloat16);

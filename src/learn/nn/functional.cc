@@ -50,7 +50,8 @@ struct SlotLinear : public torch::autograd::Function<SlotLinear> {
 
 struct SlotRows : public torch::autograd::Function<SlotRows> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& parameter, const at::Tensor& indices,
-                            const at::Tensor& rows, const std::shared_ptr<quant::Representation>& representation) {
+                            const at::Tensor& rows,
+                            const std::shared_ptr<quant::Representation>& representation) {
     context->save_for_backward({indices});
     context->saved_data["representation"] = quant::capsule(representation);
     return rows.variable_data();
@@ -60,24 +61,26 @@ struct SlotRows : public torch::autograd::Function<SlotRows> {
     const auto representation = quant::uncapsule(context->saved_data["representation"]);
     const at::Tensor indices = context->get_saved_variables()[0].reshape({-1});
     const at::Tensor grad_rows = grads[0].reshape({indices.numel(), -1});
-    return {representation->parameter_gradient_rows(grad_rows, indices, representation->zero_row()), at::Tensor(),
-            at::Tensor(), at::Tensor()};
+    return {representation->parameter_gradient_rows(grad_rows, indices, representation->zero_row()),
+            at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot, const at::Tensor& bias,
-                       bool training) {
+at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
+                       const at::Tensor& bias, bool training) {
   const quant::MatrixShape matrix = quant::matrix_shape(slot->representation().shape());
-  QN_REQUIRE(x.dim() >= 1 && x.size(-1) == matrix.cols, ErrorKind::kData, "input of '", slot->name(), "': found shape ",
-             x.sizes(), ", expected ", matrix.cols, " features in the last dimension");
-  const std::optional<at::Tensor> optional_bias = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  QN_REQUIRE(x.dim() >= 1 && x.size(-1) == matrix.cols, ErrorKind::kData, "input of '", slot->name(),
+             "': found shape ", x.sizes(), ", expected ", matrix.cols, " features in the last dimension");
+  const std::optional<at::Tensor> optional_bias =
+      bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
   return SlotLinear::apply(x, slot->representation().parameter(), optional_bias,
                            slot->value(training, quant::compute_type()), slot->shared_representation());
 }
 
-at::Tensor slot_rows(const at::Tensor& indices, const std::shared_ptr<quant::WeightSlot>& slot, bool training) {
+at::Tensor slot_rows(const at::Tensor& indices, const std::shared_ptr<quant::WeightSlot>& slot,
+                     bool training) {
   return SlotRows::apply(slot->representation().parameter(), indices, slot->rows(indices, training),
                          slot->shared_representation());
 }

@@ -103,15 +103,17 @@ void for_rows(int64_t rows, const Body& body) {
 
 /// (sum, normalized sum) of residual + dropout(branch); branch may be undefined.
 struct ResidualNorm : public torch::autograd::Function<ResidualNorm> {
-  static variable_list forward(AutogradContext* context, const at::Tensor& residual_in, const at::Tensor& branch_in,
-                               const at::Tensor& gamma, const at::Tensor& beta, double epsilon, at::ScalarType type,
-                               double p, const base::RandomStream& stream) {
+  // Inputs that may be undefined are optional: autograd asks every plain tensor for its device.
+  static variable_list forward(AutogradContext* context, const at::Tensor& residual_in,
+                               const std::optional<at::Tensor>& branch_in, const at::Tensor& gamma,
+                               const std::optional<at::Tensor>& beta, double epsilon, at::ScalarType type, double p,
+                               const base::RandomStream& stream) {
     const at::Tensor residual = residual_in.contiguous();
-    const at::Tensor branch = branch_in.defined() ? branch_in.contiguous() : branch_in;
+    const at::Tensor branch = branch_in.has_value() ? branch_in->contiguous() : at::Tensor();
     NormTensors norm;
     norm.sum = branch.defined() ? at::empty_like(residual) : residual;
     norm.gamma = gamma;
-    norm.beta = beta;
+    norm.beta = beta.value_or(at::Tensor());
     norm.epsilon = epsilon;
     norm.mean = at::empty({norm.rows()}, residual.options());
     norm.inverse_std = at::empty({norm.rows()}, residual.options());
@@ -183,7 +185,9 @@ variable_list residual_norm(const at::Tensor& residual, const at::Tensor& branch
                             double p, const base::RandomStream& stream) {
   QN_REQUIRE(residual.size(-1) == norm->dim(), ErrorKind::kData, "layer norm: found shape ", residual.sizes(),
              ", expected ", norm->dim(), " features in the last dimension");
-  return ResidualNorm::apply(residual, branch, norm->weight, norm->bias, norm->epsilon(), type, p, stream);
+  const auto optional = [](const at::Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; };
+  return ResidualNorm::apply(residual, optional(branch), norm->weight, optional(norm->bias), norm->epsilon(), type, p,
+                             stream);
 }
 
 }  // namespace

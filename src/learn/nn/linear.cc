@@ -9,19 +9,24 @@ namespace quantnoise::nn {
 
 LinearImpl::LinearImpl(const LinearOptions& options) : options_(options) {
   QN_REQUIRE(options_.in_features() > 0 && options_.out_features() > 0, ErrorKind::kConfig, "Linear: found ",
-             options_.in_features(), " inputs and ", options_.out_features(), " outputs, expected at least 1 of each");
+             options_.in_features(), " inputs and ", options_.out_features(),
+             " outputs, expected at least 1 of each");
   at::Tensor weight = at::empty({options_.out_features(), options_.in_features()}, at::kFloat);
   torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   set_slot(std::make_shared<quant::WeightSlot>(quant::make_dense(weight)));
   if (!options_.bias()) return;
   const double bound = 1.0 / std::sqrt(static_cast<double>(options_.in_features()));
-  bias_ = register_parameter("bias", at::empty({options_.out_features()}, at::kFloat).uniform_(-bound, bound));
+  bias_ =
+      register_parameter("bias", at::empty({options_.out_features()}, at::kFloat).uniform_(-bound, bound));
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& input) { return slot_linear(input, slot(), bias_, is_training()); }
+at::Tensor LinearImpl::forward(const at::Tensor& input) {
+  return slot_linear(input, slot(), bias_, is_training());
+}
 
 std::map<std::string, std::string> LinearImpl::attributes() const {
-  return {{"in_features", std::to_string(options_.in_features())}, {"out_features", std::to_string(options_.out_features())}};
+  return {{"in_features", std::to_string(options_.in_features())},
+          {"out_features", std::to_string(options_.out_features())}};
 }
 
 at::Tensor LinearImpl::weight() const { return dense_weight(); }

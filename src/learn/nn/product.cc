@@ -10,7 +10,8 @@ using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const s
                                    c10::string_view, c10::List<std::optional<at::Scalar>>,
                                    std::optional<c10::string_view>);
 
-// The operator that torch's compiler uses for Linear; null in a build of torch without oneDNN or with another signature.
+// The operator that torch's compiler uses for Linear; null in a build of torch without oneDNN or with another
+// signature.
 const c10::TypedOperatorHandle<LinearPointwise>* onednn_linear() {
   static const std::optional<c10::TypedOperatorHandle<LinearPointwise>> handle =
       []() -> std::optional<c10::TypedOperatorHandle<LinearPointwise>> {
@@ -34,9 +35,9 @@ bool prefer_onednn(const at::Tensor& a, int64_t rows, int64_t inner, int64_t col
 
 // a bᵀ + bias; b may be a transposed view.
 at::Tensor onednn_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias) {
-  const std::optional<at::Tensor> optional_bias = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
-  return onednn_linear()->call(a, b, optional_bias, "none",
-                                c10::List<std::optional<at::Scalar>>(), "");
+  const std::optional<at::Tensor> optional_bias =
+      bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  return onednn_linear()->call(a, b, optional_bias, "none", c10::List<std::optional<at::Scalar>>(), "");
 }
 
 }  // namespace
@@ -55,7 +56,9 @@ at::Tensor product_input_gradient(const at::Tensor& grad, const at::Tensor& weig
 
 at::Tensor product_weight_gradient(const at::Tensor& grad, const at::Tensor& x) {
   if (prefer_onednn(grad, grad.size(1), grad.size(0), x.size(1))) {
-    return onednn_product(grad.t(), x.t(), at::Tensor());
+    // The operator copies a transposed first factor: the smaller of the two takes that place.
+    if (grad.size(1) <= x.size(1)) return onednn_product(grad.t(), x.t(), at::Tensor());
+    return onednn_product(x.t(), grad.t(), at::Tensor()).t().contiguous();
   }
   return at::mm(grad.t(), x);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Matrix products of the layers. fp32 on the CPU goes to oneDNN: torch's own choice there, MKL, is two to four times slower
-// on AMD.
+// Matrix products of the layers. fp32 on the CPU goes to oneDNN: torch's own choice there, MKL, is two to
+// four times slower on AMD.
 
 #include <torch/torch.h>
 

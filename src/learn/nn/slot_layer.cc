@@ -40,10 +40,11 @@ void SlotLayer::tie_to(const SlotLayer& other) {
   if (shared == slot_) return;
   const quant::Representation& own = slot_->representation();
   const quant::Representation& target = shared->representation();
-  QN_REQUIRE(own.shape() == target.shape(), ErrorKind::kConfig, "tie of ", layer_type(), " to ", other.layer_type(),
-             ": found shape ", at::IntArrayRef(target.shape()), ", expected ", at::IntArrayRef(own.shape()));
-  QN_REQUIRE(own.zero_row() < 0 || own.zero_row() == target.zero_row(), ErrorKind::kConfig, "tie of ", layer_type(),
-             ": its padding row ", own.zero_row(),
+  QN_REQUIRE(own.shape() == target.shape(), ErrorKind::kConfig, "tie of ", layer_type(), " to ",
+             other.layer_type(), ": found shape ", at::IntArrayRef(target.shape()), ", expected ",
+             at::IntArrayRef(own.shape()));
+  QN_REQUIRE(own.zero_row() < 0 || own.zero_row() == target.zero_row(), ErrorKind::kConfig, "tie of ",
+             layer_type(), ": its padding row ", own.zero_row(),
              " is not zero in the other weight; tie the other layer to this one instead");
   const std::string old_name = own.parameter_name();
   shared->add_owner(this);

@@ -26,10 +26,11 @@ codec::BlockNoise block_noise(NoiseKind kind) {
 
 DenseRepresentation::DenseRepresentation(at::Tensor weight, int64_t zero_row)
     : weight_(std::move(weight)), zero_row_(zero_row), matrix_(matrix_shape(weight_.sizes().vec())) {
-  QN_REQUIRE(weight_.scalar_type() == at::kFloat && weight_.is_contiguous() && weight_.is_leaf(), ErrorKind::kConfig,
-             "dense weight: found ", weight_.toString(), " ", weight_.sizes(), ", expected a contiguous fp32 leaf");
-  QN_REQUIRE(zero_row_ >= -1 && zero_row_ < matrix_.rows, ErrorKind::kConfig, "padding row: found ", zero_row_,
-             ", expected less than ", matrix_.rows, " rows");
+  QN_REQUIRE(weight_.scalar_type() == at::kFloat && weight_.is_contiguous() && weight_.is_leaf(),
+             ErrorKind::kConfig, "dense weight: found ", weight_.toString(), " ", weight_.sizes(),
+             ", expected a contiguous fp32 leaf");
+  QN_REQUIRE(zero_row_ >= -1 && zero_row_ < matrix_.rows, ErrorKind::kConfig, "padding row: found ",
+             zero_row_, ", expected less than ", matrix_.rows, " rows");
   weight_.set_requires_grad(true);
   if (zero_row_ >= 0) {
     const at::NoGradGuard no_grad;
@@ -82,8 +83,8 @@ at::Tensor DenseRepresentation::materialize_rows(const at::Tensor& indices, cons
   const at::Tensor weight = weight_.detach().to(at::kCPU);
   const codec::BlockNoiseSpec spec = noise_spec(weight, use);
   at::Tensor value = at::empty(out_shape, at::kFloat);
-  codec::apply_block_noise_rows(spec, weight.const_data_ptr<float>(), matrix_.rows, matrix_.cols, index_span(rows),
-                                value.mutable_data_ptr<float>(), torch_parallel_for());
+  codec::apply_block_noise_rows(spec, weight.const_data_ptr<float>(), matrix_.rows, matrix_.cols,
+                                index_span(rows), value.mutable_data_ptr<float>(), torch_parallel_for());
   return value.to(weight_.device());
 }
 
@@ -93,15 +94,15 @@ at::Tensor DenseRepresentation::parameter_gradient(const at::Tensor& grad) {
   return gradient;
 }
 
-at::Tensor DenseRepresentation::parameter_gradient_rows(const at::Tensor& grad_rows, const at::Tensor& indices,
-                                                        int64_t skip_row) {
+at::Tensor DenseRepresentation::parameter_gradient_rows(const at::Tensor& grad_rows,
+                                                        const at::Tensor& indices, int64_t skip_row) {
   return scatter_rows(grad_rows, indices, matrix_.rows, skip_row).view(weight_.sizes());
 }
 
 codec::PackedWeight DenseRepresentation::pack() const {
   const at::Tensor weight = weight_.detach().to(at::kCPU).contiguous();
-  codec::PackedWeight packed = codec::pack_dense(
-      {weight.const_data_ptr<float>(), static_cast<size_t>(weight.numel())}, shape());
+  codec::PackedWeight packed =
+      codec::pack_dense({weight.const_data_ptr<float>(), static_cast<size_t>(weight.numel())}, shape());
   packed.zero_row = zero_row_;
   return packed;
 }
@@ -112,6 +113,8 @@ std::map<std::string, at::Tensor> DenseRepresentation::training_state() const {
   return state;
 }
 
-void DenseRepresentation::load_training_state(const std::map<std::string, at::Tensor>& state) { codebook_.load(state); }
+void DenseRepresentation::load_training_state(const std::map<std::string, at::Tensor>& state) {
+  codebook_.load(state);
+}
 
 }  // namespace quantnoise::quant

@@ -49,12 +49,14 @@ std::vector<NamedParameter> unique_parameters(const torch::nn::Module& model) {
   std::vector<NamedParameter> parameters;
   std::unordered_set<const at::TensorImpl*> seen;
   // Nothing is changed through the visitor; torch's children are not const.
-  visit_modules(const_cast<torch::nn::Module&>(model), "", [&](const std::string& path, torch::nn::Module& module) {
-    for (const auto& item : module.named_parameters(/*recurse=*/false)) {
-      if (!item.value().defined() || !seen.insert(item.value().unsafeGetTensorImpl()).second) continue;
-      parameters.push_back({path.empty() ? item.key() : path + "." + item.key(), item.value()});
-    }
-  });
+  visit_modules(const_cast<torch::nn::Module&>(model), "",
+                [&](const std::string& path, torch::nn::Module& module) {
+                  for (const auto& item : module.named_parameters(/*recurse=*/false)) {
+                    if (!item.value().defined() || !seen.insert(item.value().unsafeGetTensorImpl()).second)
+                      continue;
+                    parameters.push_back({path.empty() ? item.key() : path + "." + item.key(), item.value()});
+                  }
+                });
   return parameters;
 }
 

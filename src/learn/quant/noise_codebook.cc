@@ -24,9 +24,10 @@ void NoiseCodebook::update(const at::Tensor& weight, const MatrixShape& matrix, 
     codec::KMeansOptions options;
     options.num_centroids = noise.num_centroids;
     options.iterations = noise.kmeans_iterations;
-    options.seed = base::mix64((uint64_t{use.stream.key[1]} << 32 | use.stream.key[0]) + static_cast<uint64_t>(refresh));
-    codec::ProductMatrix product = codec::quantize_product(values, matrix.rows, matrix.cols, noise.block_size, options,
-                                                           torch_parallel_for());
+    options.seed =
+        base::mix64((uint64_t{use.stream.key[1]} << 32 | use.stream.key[0]) + static_cast<uint64_t>(refresh));
+    codec::ProductMatrix product = codec::quantize_product(values, matrix.rows, matrix.cols, noise.block_size,
+                                                           options, torch_parallel_for());
     centroids_ = std::move(product.centroids);
     codes_ = std::move(product.codes);
     block_size_ = noise.block_size;
@@ -58,8 +59,8 @@ void NoiseCodebook::load(const std::map<std::string, at::Tensor>& state) {
     *this = NoiseCodebook();
     return;
   }
-  QN_REQUIRE(centroids != state.end() && refresh != state.end(), ErrorKind::kFormat, "noise state: found one of ",
-             kCentroidsKey, " and ", kRefreshKey, ", expected both");
+  QN_REQUIRE(centroids != state.end() && refresh != state.end(), ErrorKind::kFormat,
+             "noise state: found one of ", kCentroidsKey, " and ", kRefreshKey, ", expected both");
   const at::Tensor values = centroids->second.to(at::kCPU, at::kFloat).contiguous();
   QN_REQUIRE(values.dim() == 2 && values.numel() > 0 && refresh->second.numel() == 1, ErrorKind::kFormat,
              "noise state: ", kCentroidsKey, " has shape ", values.sizes(), ", expected two dimensions");

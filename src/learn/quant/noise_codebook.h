@@ -1,6 +1,6 @@
 #pragma once
-// The codebook of `pq-exact` noise: k-means centroids that are refreshed by the update count, and the codes of the weight
-// as it is now.
+// The codebook of `pq-exact` noise: k-means centroids that are refreshed by the update count, and the codes
+// of the weight as it is now.
 
 #include <torch/torch.h>
 

@@ -28,10 +28,12 @@ bool matches(const NamedSlot& slot, const std::regex& pattern) {
                      [&](const std::string& alias) { return std::regex_match(alias, pattern); });
 }
 
-[[noreturn]] void fail_without_match(const std::string& pattern, size_t stage, const std::vector<NamedSlot>& slots) {
+[[noreturn]] void fail_without_match(const std::string& pattern, size_t stage,
+                                     const std::vector<NamedSlot>& slots) {
   // The pattern as if it were a name: what it was meant to match is nearest to that.
   std::string plain = pattern;
-  std::erase_if(plain, [](char c) { return std::string_view("\\^$()[]{}|*+?").find(c) != std::string_view::npos; });
+  std::erase_if(plain,
+                [](char c) { return std::string_view("\\^$()[]{}|*+?").find(c) != std::string_view::npos; });
   std::vector<std::string> names;
   for (const NamedSlot& slot : slots) {
     names.push_back(slot.name);
@@ -59,8 +61,9 @@ PlanEntry make_entry(const NamedSlot& slot, const config::QuantizationConfig& co
   entry.block_size = config::lookup(config.block_sizes, entry.layer_type, entry.name, attributes);
   const int centroids = config::lookup(config.n_centroids, entry.layer_type, entry.name, attributes);
   const MatrixShape matrix = matrix_shape(entry.shape);
-  QN_REQUIRE(entry.block_size > 0 && matrix.cols % entry.block_size == 0, ErrorKind::kConfig, "layer ", entry.name,
-             ": found block size ", entry.block_size, ", expected a divisor of its ", matrix.cols, " columns");
+  QN_REQUIRE(entry.block_size > 0 && matrix.cols % entry.block_size == 0, ErrorKind::kConfig, "layer ",
+             entry.name, ": found block size ", entry.block_size, ", expected a divisor of its ", matrix.cols,
+             " columns");
   const int64_t num_blocks = matrix.rows * matrix.cols / entry.block_size;
   entry.num_centroids = static_cast<int>(std::min<int64_t>(centroids, num_blocks));
   entry.bytes_before = 4 * matrix.rows * matrix.cols;
@@ -94,8 +97,8 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   return out.str();
 }
 
-std::vector<std::pair<std::string, int64_t>> list_dense(const torch::nn::Module& model,
-                                                        const std::unordered_set<const at::TensorImpl*>& quantized) {
+std::vector<std::pair<std::string, int64_t>> list_dense(
+    const torch::nn::Module& model, const std::unordered_set<const at::TensorImpl*>& quantized) {
   std::vector<std::pair<std::string, int64_t>> dense;
   for (const NamedParameter& parameter : unique_parameters(model)) {
     if (quantized.count(parameter.tensor.unsafeGetTensorImpl()) > 0) continue;
@@ -111,7 +114,8 @@ Plan plan_pq(torch::nn::Module& model, const config::QuantizationConfig& config)
   std::unordered_set<const at::TensorImpl*> quantized;
   for (const NamedSlot& slot : slots) {
     const Representation& representation = slot.slot->representation();
-    if (representation.scheme() != "dense") quantized.insert(representation.parameter().unsafeGetTensorImpl());
+    if (representation.scheme() != "dense")
+      quantized.insert(representation.parameter().unsafeGetTensorImpl());
   }
   Plan plan;
   for (size_t stage = 0; stage < config.layers_to_quantize.size(); ++stage) {
@@ -122,7 +126,8 @@ Plan plan_pq(torch::nn::Module& model, const config::QuantizationConfig& config)
     for (const NamedSlot& slot : slots) {
       if (!matches(slot, compiled)) continue;
       matched = true;
-      const bool is_new = quantized.insert(slot.slot->representation().parameter().unsafeGetTensorImpl()).second;
+      const bool is_new =
+          quantized.insert(slot.slot->representation().parameter().unsafeGetTensorImpl()).second;
       if (is_new) entries.push_back(make_entry(slot, config));
     }
     if (!matched) fail_without_match(pattern, stage, slots);
@@ -164,9 +169,11 @@ std::string Plan::text() const {
   rows.push_back({"stays dense:"});
   for (const auto& [name, group] : groups) {
     const std::string count = group.first > 1 ? str_cat(group.first, " tensors") : "";
-    rows.push_back({"  " + name, "", count, "", "", std::to_string(group.second), std::to_string(group.second)});
+    rows.push_back(
+        {"  " + name, "", count, "", "", std::to_string(group.second), std::to_string(group.second)});
   }
-  rows.push_back({"all", "", "", "", "", std::to_string(before + dense_bytes), std::to_string(after + dense_bytes)});
+  rows.push_back(
+      {"all", "", "", "", "", std::to_string(before + dense_bytes), std::to_string(after + dense_bytes)});
   return aligned(rows);
 }
 

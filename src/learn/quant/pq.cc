@@ -36,13 +36,14 @@ codec::ProductMatrix quantize_weight(const at::Tensor& weight, int64_t zero_row,
     return quantize_without_row(weight, zero_row, block_size, options, report);
   }
   return codec::quantize_product({weight.const_data_ptr<float>(), static_cast<size_t>(weight.numel())},
-                                 weight.size(0), weight.size(1), block_size, options, torch_parallel_for(), report);
+                                 weight.size(0), weight.size(1), block_size, options, torch_parallel_for(),
+                                 report);
 }
 
 QuantizedLayer quantize_layer(const PlanEntry& entry, const PqOptions& options, StageStep& step) {
   const Representation& old = step.slot->representation();
-  QN_REQUIRE(old.scheme() == "dense" && old.shape() == entry.shape, ErrorKind::kConfig, "found scheme ", old.scheme(),
-             " and shape ", at::IntArrayRef(old.shape()), ", expected a dense weight of shape ",
+  QN_REQUIRE(old.scheme() == "dense" && old.shape() == entry.shape, ErrorKind::kConfig, "found scheme ",
+             old.scheme(), " and shape ", at::IntArrayRef(old.shape()), ", expected a dense weight of shape ",
              at::IntArrayRef(entry.shape));
   const MatrixShape shape = matrix_shape(entry.shape);
   const at::Tensor weight = old.parameter().detach().to(at::kCPU).contiguous().view({shape.rows, shape.cols});
@@ -52,7 +53,8 @@ QuantizedLayer quantize_layer(const PlanEntry& entry, const PqOptions& options, 
   kmeans.seed = base::mix64(options.seed ^ base::hash_name(entry.name));
 
   QuantizedLayer layer{entry.name, weight.numel(), entry.block_size, {}, 0};
-  codec::ProductMatrix matrix = quantize_weight(weight, old.zero_row(), entry.block_size, kmeans, &layer.report);
+  codec::ProductMatrix matrix =
+      quantize_weight(weight, old.zero_row(), entry.block_size, kmeans, &layer.report);
   const double energy = weight.square().sum(at::kDouble).item<double>();
   if (energy > 0) layer.relative_error = layer.report.objective / energy;
   step.next = make_product(std::move(matrix), entry.shape, options.gradient, old.zero_row());
@@ -65,7 +67,8 @@ void log_layer(const QuantizedLayer& layer, const PlanEntry& entry) {
   line << layer.name << ": " << join(entry.shape, " x ") << " to " << layer.report.num_centroids
        << " centroids of " << layer.block_size << ", relative error " << std::setprecision(3)
        << layer.relative_error << ", " << layer.report.iterations << " iterations";
-  if (layer.report.empty_clusters_split > 0) line << ", " << layer.report.empty_clusters_split << " clusters split";
+  if (layer.report.empty_clusters_split > 0)
+    line << ", " << layer.report.empty_clusters_split << " clusters split";
   base::log(base::LogLevel::kInfo, line.str());
 }
 
@@ -77,9 +80,10 @@ std::vector<QuantizedLayer> quantize_stage(torch::nn::Module& model, const std::
   std::vector<StageStep> steps;
   std::vector<QuantizedLayer> layers;
   for (const PlanEntry& entry : stage) {
-    const auto found =
-        std::find_if(slots.begin(), slots.end(), [&](const NamedSlot& slot) { return slot.name == entry.name; });
-    QN_REQUIRE(found != slots.end(), ErrorKind::kConfig, "layer ", entry.name, " of the plan is not in the model");
+    const auto found = std::find_if(slots.begin(), slots.end(),
+                                    [&](const NamedSlot& slot) { return slot.name == entry.name; });
+    QN_REQUIRE(found != slots.end(), ErrorKind::kConfig, "layer ", entry.name,
+               " of the plan is not in the model");
     StageStep& step = steps.emplace_back(StageStep{found->slot, nullptr});
     try {
       layers.push_back(quantize_layer(entry, options, step));
@@ -99,8 +103,8 @@ std::vector<std::string> quantize_model_(torch::nn::Module& model, codec::SizeTr
                                          const config::QuantizationConfig& config, int step,
                                          const PqOptions& options) {
   const Plan plan = plan_pq(model, config);
-  QN_REQUIRE(step >= 0 && step < static_cast<int>(plan.stages.size()), ErrorKind::kConfig, "quantization step: found ",
-             step, ", expected 0 to ", static_cast<int>(plan.stages.size()) - 1);
+  QN_REQUIRE(step >= 0 && step < static_cast<int>(plan.stages.size()), ErrorKind::kConfig,
+             "quantization step: found ", step, ", expected 0 to ", static_cast<int>(plan.stages.size()) - 1);
   std::vector<std::string> names;
   for (const QuantizedLayer& layer : quantize_stage(model, plan.stages[step], options)) {
     size_tracker.add_product(layer.numel, layer.block_size, layer.report.num_centroids);

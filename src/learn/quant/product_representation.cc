@@ -19,8 +19,8 @@ std::span<const float> float_span(const at::Tensor& tensor) {
 void check_matrix(const codec::ProductMatrix& matrix, const std::vector<int64_t>& shape, int64_t zero_row) {
   const MatrixShape expected = matrix_shape(shape);
   QN_REQUIRE(matrix.rows == expected.rows && matrix.cols == expected.cols, ErrorKind::kConfig,
-             "product codes of a matrix ", matrix.rows, " x ", matrix.cols, ", expected ", expected.rows, " x ",
-             expected.cols);
+             "product codes of a matrix ", matrix.rows, " x ", matrix.cols, ", expected ", expected.rows,
+             " x ", expected.cols);
   QN_REQUIRE(zero_row >= -1 && zero_row < matrix.rows, ErrorKind::kConfig, "padding row: found ", zero_row,
              ", expected less than ", matrix.rows, " rows");
 }
@@ -50,7 +50,8 @@ const codec::ProductMatrix& ProductRepresentation::decodable(bool training) {
 }
 
 at::Tensor ProductRepresentation::materialize(const WeightUse& use) {
-  if (!centroids_.is_cpu()) return materialize_on_device(at::arange(matrix_.rows, at::kLong), use).view(shape_);
+  if (!centroids_.is_cpu())
+    return materialize_on_device(at::arange(matrix_.rows, at::kLong), use).view(shape_);
   const codec::ProductMatrix& matrix = decodable(use.training);
   const bool bf16 = use.type == at::kBFloat16;
   at::Tensor value = buffer_or_empty(use.buffer, shape_, bf16 ? at::kBFloat16 : at::kFloat);
@@ -97,11 +98,12 @@ at::Tensor ProductRepresentation::materialize_on_device(const at::Tensor& rows, 
 }
 
 // grad: (n, cols) fp32; codes: (n, blocks_per_row).
-at::Tensor ProductRepresentation::centroid_gradient(const at::Tensor& grad, std::span<const uint16_t> codes) const {
+at::Tensor ProductRepresentation::centroid_gradient(const at::Tensor& grad,
+                                                    std::span<const uint16_t> codes) const {
   const at::Tensor source = grad.to(at::kCPU).contiguous();
   at::Tensor sum = at::zeros({matrix_.num_centroids, matrix_.block_size}, at::kFloat);
-  codec::accumulate_centroid_gradient(float_span(source), source.size(0), matrix_.cols, matrix_.block_size, codes,
-                                      matrix_.num_centroids, gradient_, counts_,
+  codec::accumulate_centroid_gradient(float_span(source), source.size(0), matrix_.cols, matrix_.block_size,
+                                      codes, matrix_.num_centroids, gradient_, counts_,
                                       {sum.mutable_data_ptr<float>(), static_cast<size_t>(sum.numel())},
                                       torch_parallel_for());
   return sum.to(centroids_.device());
@@ -113,8 +115,8 @@ at::Tensor ProductRepresentation::parameter_gradient(const at::Tensor& grad) {
   return centroid_gradient(gradient, matrix_.codes);
 }
 
-at::Tensor ProductRepresentation::parameter_gradient_rows(const at::Tensor& grad_rows, const at::Tensor& indices,
-                                                          int64_t skip_row) {
+at::Tensor ProductRepresentation::parameter_gradient_rows(const at::Tensor& grad_rows,
+                                                          const at::Tensor& indices, int64_t skip_row) {
   const at::Tensor rows = checked_indices(indices, matrix_.rows);
   at::Tensor grad = grad_rows.to(at::kFloat);
   const int64_t blocks = matrix_.blocks_per_row();
@@ -125,7 +127,8 @@ at::Tensor ProductRepresentation::parameter_gradient_rows(const at::Tensor& grad
     const int64_t row = index_span(rows)[i];
     if (row == skip_row || row == zero_row_) continue;
     kept.push_back(i);
-    codes.insert(codes.end(), matrix_.codes.begin() + row * blocks, matrix_.codes.begin() + (row + 1) * blocks);
+    codes.insert(codes.end(), matrix_.codes.begin() + row * blocks,
+                 matrix_.codes.begin() + (row + 1) * blocks);
   }
   if (static_cast<int64_t>(kept.size()) < rows.numel()) {
     grad = grad.index_select(0, at::tensor(kept, at::kLong).to(grad.device()));
@@ -148,7 +151,8 @@ std::map<std::string, at::Tensor> ProductRepresentation::training_state() const 
 
 void ProductRepresentation::load_training_state(const std::map<std::string, at::Tensor>& state) {
   const auto found = state.find("centroids");
-  QN_REQUIRE(found != state.end(), ErrorKind::kFormat, "training state of product codes: centroids are missing");
+  QN_REQUIRE(found != state.end(), ErrorKind::kFormat,
+             "training state of product codes: centroids are missing");
   QN_REQUIRE(found->second.sizes() == centroids_.sizes(), ErrorKind::kFormat, "centroids: found shape ",
              found->second.sizes(), ", expected ", centroids_.sizes());
   const at::NoGradGuard no_grad;

@@ -5,8 +5,8 @@ namespace quantnoise::quant {
 
 class ProductRepresentation final : public Representation {
  public:
-  ProductRepresentation(codec::ProductMatrix matrix, std::vector<int64_t> shape, codec::CentroidGradient gradient,
-                        int64_t zero_row);
+  ProductRepresentation(codec::ProductMatrix matrix, std::vector<int64_t> shape,
+                        codec::CentroidGradient gradient, int64_t zero_row);
 
   std::string scheme() const override { return "pq"; }
   std::vector<int64_t> shape() const override { return shape_; }

@@ -14,7 +14,8 @@ NoiseKind parse_noise_kind(const std::string& name) {
   for (const NoiseKind kind : {NoiseKind::kNone, NoiseKind::kPq, NoiseKind::kPqExact, NoiseKind::kMean}) {
     if (name == noise_kind_name(kind)) return kind;
   }
-  throw Error(ErrorKind::kConfig, str_cat("noise kind: found '", name, "', expected pq, pq-exact, mean or none"));
+  throw Error(ErrorKind::kConfig,
+              str_cat("noise kind: found '", name, "', expected pq, pq-exact, mean or none"));
 }
 
 std::string noise_kind_name(NoiseKind kind) {
@@ -45,8 +46,8 @@ std::unique_ptr<Representation> make_product(codec::ProductMatrix matrix, std::v
   return std::make_unique<ProductRepresentation>(std::move(matrix), std::move(shape), gradient, zero_row);
 }
 
-std::unique_ptr<Representation> from_packed(const codec::PackedWeight& packed, codec::CentroidGradient gradient,
-                                            const std::string& name) {
+std::unique_ptr<Representation> from_packed(const codec::PackedWeight& packed,
+                                            codec::CentroidGradient gradient, const std::string& name) {
   switch (packed.scheme) {
     case codec::Scheme::kDense: {
       const std::vector<float> values = codec::unpack_to_float(packed);
@@ -59,9 +60,10 @@ std::unique_ptr<Representation> from_packed(const codec::PackedWeight& packed, c
     case codec::Scheme::kAffine:
       break;
   }
-  throw Error(ErrorKind::kUnsupported, str_cat("weight '", name, "' holds int", packed.code_bits,
-                                               " codes, which cannot be loaded for training or evaluation here; "
-                                               "expected a dense or product-quantized weight"));
+  throw Error(ErrorKind::kUnsupported,
+              str_cat("weight '", name, "' holds int", packed.code_bits,
+                      " codes, which cannot be loaded for training or evaluation here; "
+                      "expected a dense or product-quantized weight"));
 }
 
 }  // namespace quantnoise::quant

@@ -10,7 +10,8 @@ namespace quantnoise::quant {
 at::Tensor checked_indices(const at::Tensor& indices, int64_t rows) {
   const at::Tensor checked = indices.to(at::kCPU, at::kLong).contiguous();
   for (const int64_t index : index_span(checked)) {
-    QN_REQUIRE(index >= 0 && index < rows, ErrorKind::kData, "row index: found ", index, ", expected 0 to ", rows - 1);
+    QN_REQUIRE(index >= 0 && index < rows, ErrorKind::kData, "row index: found ", index, ", expected 0 to ",
+               rows - 1);
   }
   return checked;
 }
@@ -29,7 +30,8 @@ at::Tensor buffer_or_empty(const at::Tensor& buffer, at::IntArrayRef shape, at::
   return at::empty(shape, type);
 }
 
-at::Tensor scatter_rows(const at::Tensor& grad_rows, const at::Tensor& indices, int64_t rows, int64_t skip_row) {
+at::Tensor scatter_rows(const at::Tensor& grad_rows, const at::Tensor& indices, int64_t rows,
+                        int64_t skip_row) {
   if (!grad_rows.is_cpu()) {
     return at::embedding_dense_backward(grad_rows.to(at::kFloat), indices, rows, skip_row, false);
   }
@@ -42,16 +44,17 @@ at::Tensor scatter_rows(const at::Tensor& grad_rows, const at::Tensor& indices, 
   float* out = sum.mutable_data_ptr<float>();
   // Every chunk owns a range of the table and scans all indices: no two threads write one row.
   constexpr int64_t kNumChunks = 16;
-  torch_parallel_for()(rows, std::max<int64_t>(1, base::ceil_div(rows, kNumChunks)), [&](int64_t begin, int64_t end) {
-    std::fill(out + begin * cols, out + end * cols, 0.0f);
-    for (size_t i = 0; i < targets.size(); ++i) {
-      const int64_t row = targets[i];
-      if (row < begin || row >= end || row == skip_row) continue;
-      const float* from = source + static_cast<int64_t>(i) * cols;
-      float* to = out + row * cols;
-      for (int64_t j = 0; j < cols; ++j) to[j] += from[j];
-    }
-  });
+  torch_parallel_for()(rows, std::max<int64_t>(1, base::ceil_div(rows, kNumChunks)),
+                       [&](int64_t begin, int64_t end) {
+                         std::fill(out + begin * cols, out + end * cols, 0.0f);
+                         for (size_t i = 0; i < targets.size(); ++i) {
+                           const int64_t row = targets[i];
+                           if (row < begin || row >= end || row == skip_row) continue;
+                           const float* from = source + static_cast<int64_t>(i) * cols;
+                           float* to = out + row * cols;
+                           for (int64_t j = 0; j < cols; ++j) to[j] += from[j];
+                         }
+                       });
   return sum;
 }
 

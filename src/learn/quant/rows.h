@@ -22,8 +22,9 @@ std::vector<int64_t> rows_shape(const at::Tensor& indices, const std::vector<int
 /// `use.buffer` when it has this shape and type, else new memory.
 at::Tensor buffer_or_empty(const at::Tensor& buffer, at::IntArrayRef shape, at::ScalarType type);
 
-/// The sum of grad_rows (n, cols) into a new tensor (rows, cols) by index, in the order of n for any number of threads.
-/// Row `skip_row` gets nothing.
-at::Tensor scatter_rows(const at::Tensor& grad_rows, const at::Tensor& indices, int64_t rows, int64_t skip_row);
+/// The sum of grad_rows (n, cols) into a new tensor (rows, cols) by index, in the order of n for any number
+/// of threads. Row `skip_row` gets nothing.
+at::Tensor scatter_rows(const at::Tensor& grad_rows, const at::Tensor& indices, int64_t rows,
+                        int64_t skip_row);
 
 }  // namespace quantnoise::quant

@@ -7,7 +7,8 @@
 
 namespace quantnoise::quant {
 
-WeightSlot::WeightSlot(std::shared_ptr<Representation> representation) : representation_(std::move(representation)) {
+WeightSlot::WeightSlot(std::shared_ptr<Representation> representation)
+    : representation_(std::move(representation)) {
   QN_INVARIANT(representation_ != nullptr);
 }
 
@@ -20,8 +21,9 @@ void WeightSlot::set_name(std::string name) {
 
 void WeightSlot::exchange(std::shared_ptr<Representation> next) {
   QN_INVARIANT(next != nullptr);
-  QN_REQUIRE(next->shape() == representation_->shape(), ErrorKind::kConfig, "weight '", name_, "': found shape ",
-             at::IntArrayRef(next->shape()), ", expected ", at::IntArrayRef(representation_->shape()));
+  QN_REQUIRE(next->shape() == representation_->shape(), ErrorKind::kConfig, "weight '", name_,
+             "': found shape ", at::IntArrayRef(next->shape()), ", expected ",
+             at::IntArrayRef(representation_->shape()));
   const std::string old_name = representation_->parameter_name();
   const std::string new_name = next->parameter_name();
   const at::Tensor parameter = next->parameter();
@@ -49,13 +51,14 @@ void check_noise(const NoiseOptions& options, int64_t cols, const std::string& n
   }
   if (!options.active()) return;
   QN_REQUIRE(options.block_size > 0 && cols % options.block_size == 0, ErrorKind::kConfig, "noise of '", name,
-             "': found block size ", options.block_size, ", expected a divisor of its ", cols, " input features");
+             "': found block size ", options.block_size, ", expected a divisor of its ", cols,
+             " input features");
   if (options.kind != NoiseKind::kPqExact) return;
-  QN_REQUIRE(options.num_centroids >= 1 && options.num_centroids <= 65536, ErrorKind::kConfig, "noise of '", name,
-             "': found ", options.num_centroids, " centroids, expected 1 to 65536");
-  QN_REQUIRE(options.refresh_interval >= 1 && options.kmeans_iterations >= 1, ErrorKind::kConfig, "noise of '", name,
-             "': found refresh interval ", options.refresh_interval, " and ", options.kmeans_iterations,
-             " iterations, expected at least 1 of each");
+  QN_REQUIRE(options.num_centroids >= 1 && options.num_centroids <= 65536, ErrorKind::kConfig, "noise of '",
+             name, "': found ", options.num_centroids, " centroids, expected 1 to 65536");
+  QN_REQUIRE(options.refresh_interval >= 1 && options.kmeans_iterations >= 1, ErrorKind::kConfig,
+             "noise of '", name, "': found refresh interval ", options.refresh_interval, " and ",
+             options.kmeans_iterations, " iterations, expected at least 1 of each");
 }
 
 void WeightSlot::set_noise(const NoiseOptions& options) {
@@ -77,7 +80,8 @@ WeightUse WeightSlot::use(bool training, at::ScalarType type) const {
 
 WeightSlot::CacheKey WeightSlot::cache_key(bool training, at::ScalarType type) const {
   const at::Tensor parameter = representation_->parameter();
-  CacheKey key{noise_clock(), training, type, static_cast<uint32_t>(parameter._version()), parameter.const_data_ptr()};
+  CacheKey key{noise_clock(), training, type, static_cast<uint32_t>(parameter._version()),
+               parameter.const_data_ptr()};
   if (!noised(training)) key.clock.micro_batch = 0;
   return key;
 }

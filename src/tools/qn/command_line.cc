@@ -39,8 +39,8 @@ bool is_positional(const Command& command, const std::string& name) {
 /// "--output,-o"; a positional option adds its bare name, so that it can be given by name too.
 std::string cli_names(const Command& command, const OptionSpec& spec) {
   std::string names = option_flag(spec.name);
-  for (const std::string& alias : spec.aliases) names += "," + option_flag(config::canonical_name(alias));
-  if (is_positional(command, spec.name)) names += "," + spec.name;
+  for (const std::string& alias : spec.aliases) names += str_cat(",", option_flag(config::canonical_name(alias)));
+  if (is_positional(command, spec.name)) names += str_cat(",", spec.name);
   return names;
 }
 

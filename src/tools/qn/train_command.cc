@@ -24,10 +24,11 @@ Command train_command() {
       "Takes fairseq-train's options by name, with its defaults and meaning. Ctrl-C saves a checkpoint; the same command "
       "goes on from it, a second Ctrl-C ends at once.";
   command.examples = {
-      "qn train data-bin --arch transformer_lm --optimizer adamw --lr 5e-4 --lr-scheduler cosine --warmup-updates 200 "
-      "--max-tokens 4096 --tokens-per-sample 256 --max-update 2000 --quant-noise-pq 0.1 --save-dir checkpoints",
-      "qn train data-bin --restore-file checkpoints/checkpoint_best.qn --quantization-config-path ipq.yaml --max-update 300 "
-      "--max-tokens 4096 --lr 1e-4 --save-dir compressed"};
+      "qn train data-bin --arch transformer_lm --optimizer adamw --lr 5e-4 --lr-scheduler cosine \\",
+      "    --warmup-updates 200 --max-update 2000 --max-tokens 4096 --tokens-per-sample 256 \\",
+      "    --quant-noise-pq 0.1 --save-dir checkpoints",
+      "qn train data-bin --restore-file checkpoints/checkpoint_best.qn --quantization-config-path ipq.yaml \\",
+      "    --optimizer adamw --lr 1e-4 --max-update 300 --max-tokens 4096 --save-dir compressed"};
   command.positional = {"data"};
   command.declare = train::declare_train_options;
   command.run = run;

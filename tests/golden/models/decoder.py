@@ -1,0 +1,157 @@
+"""Golden outputs of a fairseq-style decoder-only language model (facts 6.4), written from scratch in plain torch, double
+precision. Weights are a pattern anybody can regenerate: element i of the j-th parameter, names sorted, is
+scale(name) * sin(0.7 i + 1.3 j), plus 1 for weights of layer norms; padding rows of embeddings are 0.
+
+Usage: decoder.py [OUTPUT_FOLDER]   writes prenorm_sinusoidal_tied.json and postnorm_learned_untied.json
+"""
+import json
+import math
+import pathlib
+import sys
+
+import torch
+import torch.nn.functional as F
+
+PAD = 1
+BASE = {"vocab_size": 23, "padding_idx": PAD, "decoder_embed_dim": 16, "decoder_input_dim": 16, "decoder_output_dim": 16,
+        "decoder_ffn_embed_dim": 24, "decoder_layers": 2, "decoder_attention_heads": 4, "dropout": 0.0,
+        "attention_dropout": 0.0, "activation_dropout": 0.0, "max_target_positions": 12}
+CASES = {
+    "prenorm_sinusoidal_tied": dict(BASE, decoder_normalize_before=True, decoder_learned_pos=False,
+                                    share_decoder_input_output_embed=True, activation_fn="relu"),
+    "postnorm_learned_untied": dict(BASE, decoder_normalize_before=False, decoder_learned_pos=True,
+                                    share_decoder_input_output_embed=False, activation_fn="gelu",
+                                    decoder_input_dim=8, decoder_output_dim=12),
+}
+TOKENS = [[5, 9, 2, 17, 22, 4, 3], [8, 8, 14, 6, 2, PAD, PAD]]
+TARGETS = [[9, 2, 17, 22, 4, 3, 2], [8, 14, 6, 2, 0, PAD, PAD]]
+
+
+def shapes(o):
+    dim, ffn = o["decoder_embed_dim"], o["decoder_ffn_embed_dim"]
+    result = {"decoder.embed_tokens.weight": (o["vocab_size"], o["decoder_input_dim"])}
+    if o["decoder_input_dim"] != dim:
+        result["decoder.project_in_dim.weight"] = (dim, o["decoder_input_dim"])
+    if o["decoder_output_dim"] != dim:
+        result["decoder.project_out_dim.weight"] = (o["decoder_output_dim"], dim)
+    if o["decoder_learned_pos"]:
+        result["decoder.embed_positions.weight"] = (o["max_target_positions"] + PAD + 1, dim)
+    if not o["share_decoder_input_output_embed"]:
+        result["decoder.output_projection.weight"] = (o["vocab_size"], o["decoder_output_dim"])
+    norms = ["decoder.layer_norm"] if o["decoder_normalize_before"] else []
+    for i in range(o["decoder_layers"]):
+        layer = f"decoder.layers.{i}"
+        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
+            result[f"{layer}.self_attn.{name}.weight"] = (dim, dim)
+            result[f"{layer}.self_attn.{name}.bias"] = (dim,)
+        result[f"{layer}.fc1.weight"], result[f"{layer}.fc1.bias"] = (ffn, dim), (ffn,)
+        result[f"{layer}.fc2.weight"], result[f"{layer}.fc2.bias"] = (dim, ffn), (dim,)
+        norms += [f"{layer}.self_attn_layer_norm", f"{layer}.final_layer_norm"]
+    for norm in norms:
+        result[f"{norm}.weight"] = result[f"{norm}.bias"] = (dim,)
+    return result
+
+
+def make_weights(o):
+    weights = {}
+    for j, (name, shape) in enumerate(sorted(shapes(o).items())):
+        values = [math.sin(0.7 * i + 1.3 * j) for i in range(math.prod(shape))]
+        weight = 0.3 * torch.tensor(values, dtype=torch.float32).reshape(shape)
+        if "layer_norm.weight" in name:
+            weight = 1 + 0.5 * weight
+        if "embed_" in name:
+            weight[PAD] = 0
+        weights[name] = weight.double().requires_grad_()
+    return weights
+
+
+def sinusoidal(positions, dim):
+    half = dim // 2
+    frequencies = torch.exp(torch.arange(half, dtype=torch.float64) * -(math.log(10000) / (half - 1)))
+    angles = positions.double().unsqueeze(-1) * frequencies
+    table = torch.cat([angles.sin(), angles.cos()], dim=-1)
+    return torch.where(positions.unsqueeze(-1) == PAD, torch.zeros_like(table), table)
+
+
+def attention(w, layer, x, heads):
+    def project(name):
+        return F.linear(x, w[f"{layer}.self_attn.{name}.weight"], w[f"{layer}.self_attn.{name}.bias"])
+
+    batch, length, dim = x.shape
+    q, k, v = (project(n).view(batch, length, heads, dim // heads).transpose(1, 2) for n in ("q_proj", "k_proj", "v_proj"))
+    scores = (q * (dim // heads) ** -0.5) @ k.transpose(-1, -2)
+    future = torch.triu(torch.ones(length, length, dtype=torch.bool), 1)
+    mixed = scores.masked_fill(future, float("-inf")).softmax(-1) @ v
+    mixed = mixed.transpose(1, 2).reshape(batch, length, dim)
+    return F.linear(mixed, w[f"{layer}.self_attn.out_proj.weight"], w[f"{layer}.self_attn.out_proj.bias"])
+
+
+def norm(w, name, x):
+    return F.layer_norm(x, (x.shape[-1],), w[f"{name}.weight"], w[f"{name}.bias"], 1e-5)
+
+
+def decoder(o, w, tokens):
+    dim, pre = o["decoder_embed_dim"], o["decoder_normalize_before"]
+    x = w["decoder.embed_tokens.weight"][tokens] * math.sqrt(dim)
+    if o["decoder_input_dim"] != dim:
+        x = F.linear(x, w["decoder.project_in_dim.weight"])
+    counted = (tokens != PAD).long()
+    positions = counted.cumsum(1) * counted + PAD
+    x = x + (w["decoder.embed_positions.weight"][positions] if o["decoder_learned_pos"] else sinusoidal(positions, dim))
+    activation = {"relu": F.relu, "gelu": F.gelu}[o["activation_fn"]]
+    for i in range(o["decoder_layers"]):
+        layer = f"decoder.layers.{i}"
+        residual = x
+        x = norm(w, f"{layer}.self_attn_layer_norm", x) if pre else x
+        x = residual + attention(w, layer, x, o["decoder_attention_heads"])
+        x = x if pre else norm(w, f"{layer}.self_attn_layer_norm", x)
+        residual = x
+        x = norm(w, f"{layer}.final_layer_norm", x) if pre else x
+        x = activation(F.linear(x, w[f"{layer}.fc1.weight"], w[f"{layer}.fc1.bias"]))
+        x = residual + F.linear(x, w[f"{layer}.fc2.weight"], w[f"{layer}.fc2.bias"])
+        x = x if pre else norm(w, f"{layer}.final_layer_norm", x)
+    if pre:
+        x = norm(w, "decoder.layer_norm", x)
+    if o["decoder_output_dim"] != dim:
+        x = F.linear(x, w["decoder.project_out_dim.weight"])
+    return x
+
+
+def run(o):
+    w = make_weights(o)
+    tokens, targets = torch.tensor(TOKENS), torch.tensor(TARGETS)
+    features = decoder(o, w, tokens)
+    table = w["decoder.embed_tokens.weight" if o["share_decoder_input_output_embed"] else "decoder.output_projection.weight"]
+    logits = features @ table.t()
+    log_probs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).masked_fill(targets == PAD, 0.0)
+    loss = -log_probs.sum()
+    loss.backward()
+    gradients = {}
+    for name, weight in sorted(w.items()):
+        gradient = weight.grad.clone()
+        if "embed_" in name:
+            # The padding row is never trained: as an input it has no gradient, and an output that shares it keeps it zero.
+            gradient[PAD] = 0
+        flat = gradient.flatten()
+        gradients[name] = {"norm": flat.norm().item(), "first": flat[:6].tolist(), "sum": flat.sum().item()}
+    return {"options": o, "tokens": TOKENS, "targets": TARGETS, "features": features.flatten().tolist(),
+            "logits_first_row": logits[0, 0].tolist(), "log_probs": log_probs.flatten().tolist(), "loss": loss.item(),
+            "gradients": gradients}
+
+
+def rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
+    return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
+    for name, options in CASES.items():
+        (folder / f"{name}.json").write_text(json.dumps(rounded(run(options)), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
