@@ -93,7 +93,7 @@ def main():
             os.path.join(recipes, "demo_finetune.yaml"), os.path.join(recipes, "demo_ipq.yaml"), side == "noise", seed=1)
     lm.say(f"training and compression took {watch.seconds() / 60:.1f} minutes")
     compressed = os.path.join(arguments.out, "noise", "ipq", "model.qn")
-    samples = lm.run(["generate", compressed, "--prompt", "In the beginning", "--prompt", "And he said to them ,",
+    samples = lm.run(["generate", "--path", compressed, "--prompt", "In the beginning", "--prompt", "And he said to them ,",
                       "--prompt", "The king", "--max-len", "30", "--temperature", "0.8", "--seed", "1"],
                      capture=True).strip().splitlines()
     table = text_table(results, lm.kneser_ney(data))

@@ -37,8 +37,9 @@ void limit_files(int64_t largest_bytes) {
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& arguments, const std::string& folder, const std::string& input,
-                 const std::map<std::string, std::string>& environment, const Surroundings& surroundings) {
+Process::Process(const std::vector<std::string>& arguments, const std::string& folder,
+                 const std::string& input, const std::map<std::string, std::string>& environment,
+                 const Surroundings& surroundings) {
   const std::string prefix = next_prefix(folder);
   out_path_ = surroundings.out_path.empty() ? prefix + ".out" : surroundings.out_path;
   err_path_ = prefix + ".err";
@@ -73,7 +74,8 @@ bool Process::wait_for(const std::string& text) {
   using namespace std::chrono_literals;
   while (true) {
     siginfo_t info{};
-    const bool ended = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
+    const bool ended = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                       info.si_pid == pid_;
     if (read_file(err_path_).find(text) != std::string::npos) return true;
     if (ended) return false;
     std::this_thread::sleep_for(2ms);

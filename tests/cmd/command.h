@@ -19,8 +19,8 @@ struct Result {
 
 /// What else a process is given.
 struct Surroundings {
-  std::string out_path = {};         ///< where standard output goes; empty: a file of the folder
-  int64_t largest_file_bytes = -1;   ///< writing more fails, as on a full disk; −1: no limit
+  std::string out_path = {};        ///< where standard output goes; empty: a file of the folder
+  int64_t largest_file_bytes = -1;  ///< writing more fails, as on a full disk; −1: no limit
 };
 
 /// A running qn. What it prints goes to files, so that nobody has to read along.

@@ -30,7 +30,8 @@ TEST_F(CommandLine, VersionIsTheProjects) {
 
 TEST_F(CommandLine, HelpGoesToStandardOutput) {
   const Result program = qn_ok({"--help"});
-  for (const char* name : {"preprocess", "train", "quantize", "eval-lm", "generate", "inspect", "export", "info"}) {
+  for (const char* name :
+       {"preprocess", "train", "quantize", "eval-lm", "generate", "inspect", "export", "info"}) {
     EXPECT_THAT(program.out, HasSubstr(std::string("\n  ") + name + " "));
     const Result command = qn_ok({name, "--help"});
     EXPECT_THAT(command.out, StartsWith(std::string("usage: qn ") + name));
@@ -51,10 +52,13 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
   const std::vector<Refusal> refusals = {
       {{}, 2, "error: qn needs a command\nhint: qn --help lists the commands\n"},
       {{"trian"}, 2, "error: unknown command 'trian'\nhint: did you mean train?\n"},
-      {{"--lr", "1"}, 2, "error: unknown option --lr\nhint: options stand behind the command: qn train --help\n"},
+      {{"--lr", "1"},
+       2,
+       "error: unknown option --lr\nhint: options stand behind the command: qn train --help\n"},
       {{"train", "data", "--quant-noise-pk", "0.1"},
        2,
-       "error: unknown option --quant-noise-pk\nhint: did you mean --quant-noise-pq or --quant-noise-kind or --quant-noise-exclude?\n"},
+       "error: unknown option --quant-noise-pk\nhint: did you mean --quant-noise-pq or --quant-noise-kind or "
+       "--quant-noise-exclude?\n"},
       {{"train", "data", "--lr"}, 2, "error: option --lr needs a value\n"},
       {{"train"}, 2, "error: qn train needs the argument data\n"},
       {{"train", "data", "more"},
@@ -69,8 +73,12 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
       {{"train", "data", "--fp16=maybe"}, 2, "error: option --fp16: found 'maybe', expected true or false\n"},
       {{"eval-lm", "data"}, 2, "error: qn eval-lm needs --path MODEL\n"},
       {{"export", "model.qn"}, 2, "error: qn export needs --output FILE\n"},
-      {{"quantize", "model.qn", "-o", "x.qn"}, 2, "error: no quantization configuration given: --config FILE.yaml\n"},
-      {{"generate", "--path", "m", "--beam", "4"}, 4, "error: --beam 4: beam search is not supported, expected 1\n"},
+      {{"quantize", "model.qn", "-o", "x.qn"},
+       2,
+       "error: no quantization configuration given: --config FILE.yaml\n"},
+      {{"generate", "--path", "m", "--beam", "4"},
+       4,
+       "error: --beam 4: beam search is not supported, expected 1\n"},
       {{"generate", "--path", "m", "--temperature", "0"},
        2,
        "error: temperature: found 0, expected a number above 0\n"},
@@ -85,17 +93,19 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
 
 TEST_F(CommandLine, ValuesMayBeginWithDashesAndParentheses) {
   const std::string dump = qn_ok({"train", "data", "--adam-betas", "(0.9, 0.98)", "--keep-last-epochs", "-1",
-                                  "--max_tokens", "3072", "--warmup-init-lr=-0.5", "--quant-noise-rescale", "false",
-                                  "--fp16", "--lr", "1", "--lr", "2", "--dump-config"})
+                                  "--max_tokens", "3072", "--warmup-init-lr=-0.5", "--quant-noise-rescale",
+                                  "false", "--fp16", "--lr", "1", "--lr", "2", "--dump-config"})
                                .out;
-  for (const char* line : {"adam-betas: [0.9, 0.98]", "keep-last-epochs: \"-1\"", "max-tokens: 3072", "data: data",
-                           "warmup-init-lr: \"-0.5\"", "quant-noise-rescale: false", "fp16: true", "lr: [2]"}) {
+  for (const char* line :
+       {"adam-betas: [0.9, 0.98]", "keep-last-epochs: \"-1\"", "max-tokens: 3072", "data: data",
+        "warmup-init-lr: \"-0.5\"", "quant-noise-rescale: false", "fp16: true", "lr: [2]"}) {
     EXPECT_THAT(dump, HasSubstr(std::string("\n") + line + "\n"));
   }
 }
 
 TEST_F(CommandLine, RecipesRankBelowTheCommandLineAndAreDumpedWhole) {
-  const std::string recipe = write("recipe.yaml", "lr: 0.125\nquant_noise_pq: 0.05\nadam-betas: [0.9, 0.98]\n");
+  const std::string recipe =
+      write("recipe.yaml", "lr: 0.125\nquant_noise_pq: 0.05\nadam-betas: [0.9, 0.98]\n");
   const std::string dump = qn_ok({"train", "data", "--config", recipe, "--lr", "0.5", "--dump-config"}).out;
   EXPECT_THAT(dump, HasSubstr("\nlr: [0.5]\n"));
   EXPECT_THAT(dump, HasSubstr("\nquant-noise-pq: 0.05\n"));
@@ -103,8 +113,9 @@ TEST_F(CommandLine, RecipesRankBelowTheCommandLineAndAreDumpedWhole) {
 
   const Result typo = qn({"train", "data", "--config", write("typo.yaml", "lr: 1\nmax-updates: 3\n")});
   EXPECT_EQ(typo.exit_code, 2);
-  EXPECT_EQ(typo.err, "error: in " + path("typo.yaml") +
-                          ":2:1: unknown option --max-updates\nhint: did you mean --max-update or --warmup-updates?\n");
+  EXPECT_EQ(typo.err,
+            "error: in " + path("typo.yaml") +
+                ":2:1: unknown option --max-updates\nhint: did you mean --max-update or --warmup-updates?\n");
 }
 
 TEST_F(CommandLine, InfoTellsTheKernels) {

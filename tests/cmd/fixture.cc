@@ -9,9 +9,10 @@
 namespace quantnoise::cmd_test {
 
 std::string sample_text(int lines, unsigned seed) {
-  static const std::vector<std::string> kWords = {"in",   "the",   "beginning", "was",  "a",     "small", "model", "and",
-                                                  "it",   "read",  "every",     "word", "twice", "then",  "slept", "light",
-                                                  "over", "water", "said",      "let",  "there", "be",    "noise", "."};
+  static const std::vector<std::string> kWords = {"in",    "the",  "beginning", "was",   "a",     "small",
+                                                  "model", "and",  "it",        "read",  "every", "word",
+                                                  "twice", "then", "slept",     "light", "over",  "water",
+                                                  "said",  "let",  "there",     "be",    "noise", "."};
   std::mt19937 random(seed);
   std::string text;
   for (int line = 0; line < lines; ++line) {
@@ -55,19 +56,51 @@ std::string CommandTest::prepare_data() const {
   const std::string data = path("data-bin");
   if (std::filesystem::exists(data)) return data;
   qn_ok({"preprocess", "--only-source", "--trainpref", write("train.txt", sample_text(200, 1)), "--validpref",
-         write("valid.txt", sample_text(30, 2)), "--testpref", write("test.txt", sample_text(30, 3)), "--destdir", data,
-         "--tokenizer", "words"});
+         write("valid.txt", sample_text(30, 2)), "--testpref", write("test.txt", sample_text(30, 3)),
+         "--destdir", data, "--tokenizer", "words"});
   return data;
 }
 
 std::vector<std::string> CommandTest::train_arguments(const std::string& save_dir,
                                                       const std::vector<std::string>& more) const {
-  std::vector<std::string> arguments = {
-      "train", prepare_data(), "--save-dir", save_dir, "--arch", "transformer_lm", "--decoder-layers", "1",
-      "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "32", "--decoder-attention-heads", "2",
-      "--share-decoder-input-output-embed", "--dropout", "0.1", "--attention-dropout", "0.1", "--optimizer", "adamw",
-      "--adam-betas", "(0.9, 0.98)", "--lr", "5e-3", "--tokens-per-sample", "32", "--max-tokens", "256", "--max-update",
-      "12", "--threads", "1", "--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints"};
+  std::vector<std::string> arguments = {"train",
+                                        prepare_data(),
+                                        "--save-dir",
+                                        save_dir,
+                                        "--arch",
+                                        "transformer_lm",
+                                        "--decoder-layers",
+                                        "1",
+                                        "--decoder-embed-dim",
+                                        "16",
+                                        "--decoder-ffn-embed-dim",
+                                        "32",
+                                        "--decoder-attention-heads",
+                                        "2",
+                                        "--share-decoder-input-output-embed",
+                                        "--dropout",
+                                        "0.1",
+                                        "--attention-dropout",
+                                        "0.1",
+                                        "--optimizer",
+                                        "adamw",
+                                        "--adam-betas",
+                                        "(0.9, 0.98)",
+                                        "--lr",
+                                        "5e-3",
+                                        "--tokens-per-sample",
+                                        "32",
+                                        "--max-tokens",
+                                        "256",
+                                        "--max-update",
+                                        "12",
+                                        "--threads",
+                                        "1",
+                                        "--log-format",
+                                        "json",
+                                        "--log-interval",
+                                        "1",
+                                        "--no-epoch-checkpoints"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -88,10 +121,31 @@ layers_to_quantize:
 
 std::vector<std::string> CommandTest::stage_arguments(const std::string& save_dir, const std::string& model,
                                                       const std::vector<std::string>& more) const {
-  std::vector<std::string> arguments = {
-      "train", prepare_data(), "--save-dir", save_dir, "--restore-file", model, "--quantization-config-path",
-      stages_yaml(), "--optimizer", "adamw", "--lr", "1e-3", "--tokens-per-sample", "32", "--max-tokens", "256",
-      "--max-update", "9", "--threads", "1", "--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints"};
+  std::vector<std::string> arguments = {"train",
+                                        prepare_data(),
+                                        "--save-dir",
+                                        save_dir,
+                                        "--restore-file",
+                                        model,
+                                        "--quantization-config-path",
+                                        stages_yaml(),
+                                        "--optimizer",
+                                        "adamw",
+                                        "--lr",
+                                        "1e-3",
+                                        "--tokens-per-sample",
+                                        "32",
+                                        "--max-tokens",
+                                        "256",
+                                        "--max-update",
+                                        "9",
+                                        "--threads",
+                                        "1",
+                                        "--log-format",
+                                        "json",
+                                        "--log-interval",
+                                        "1",
+                                        "--no-epoch-checkpoints"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

@@ -25,7 +25,8 @@ class CommandTest : public testing::Test {
   /// data-bin with train, valid and test; returns its path.
   std::string prepare_data() const;
   /// `qn train` with a tiny model, JSON lines and one thread; more options follow, and win.
-  std::vector<std::string> train_arguments(const std::string& save_dir, const std::vector<std::string>& more = {}) const;
+  std::vector<std::string> train_arguments(const std::string& save_dir,
+                                           const std::vector<std::string>& more = {}) const;
   /// The words after the data folder of a run through three stages, restored from `model`.
   std::vector<std::string> stage_arguments(const std::string& save_dir, const std::string& model,
                                            const std::vector<std::string>& more = {}) const;

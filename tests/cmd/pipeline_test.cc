@@ -18,12 +18,14 @@ using testing::StartsWith;
 class Pipeline : public CommandTest {
  protected:
   json eval(const std::string& model, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments = {"eval-lm", prepare_data(), "--path", model, "--gen-subset", "valid",
-                                          "--log-format", "json", "--threads", "1"};
+    std::vector<std::string> arguments = {"eval-lm", prepare_data(), "--path", model,       "--gen-subset",
+                                          "valid",   "--log-format", "json",   "--threads", "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return json::parse(qn_ok(arguments).out);
   }
-  json inspect(const std::string& model) const { return json::parse(qn_ok({"inspect", model, "--json"}).out); }
+  json inspect(const std::string& model) const {
+    return json::parse(qn_ok({"inspect", model, "--json"}).out);
+  }
 };
 
 json weight_named(const json& file, const std::string& name) {
@@ -39,9 +41,9 @@ void expect_close(const json& a, const json& b) {
 }
 
 TEST_F(Pipeline, PreprocessWritesFairseqsFilesAndReports) {
-  const Result result =
-      qn_ok({"preprocess", "--trainpref", write("t.txt", "a b b\nb c\n"), "--validpref", write("v.txt", "a x\n"), "--destdir",
-             path("bin"), "--thresholdsrc", "1", "--padding-factor", "1"});
+  const Result result = qn_ok({"preprocess", "--trainpref", write("t.txt", "a b b\nb c\n"), "--validpref",
+                               write("v.txt", "a x\n"), "--destdir", path("bin"), "--thresholdsrc", "1",
+                               "--padding-factor", "1"});
   EXPECT_EQ(result.out, "dictionary: 7 types\ntrain: " + path("t.txt") +
                             ": 2 sents, 7 tokens, 0% replaced (by <unk>)\nvalid: " + path("v.txt") +
                             ": 1 sents, 3 tokens, 33.3% replaced (by <unk>)\n");
@@ -50,7 +52,8 @@ TEST_F(Pipeline, PreprocessWritesFairseqsFilesAndReports) {
 }
 
 TEST_F(Pipeline, TrainedModelIsEvaluatedToTheTrainersNumber) {
-  const Result result = qn_ok(train_arguments(path("run"), {"--quant-noise-pq", "0.1", "--quant-noise-pq-block-size", "4"}));
+  const Result result =
+      qn_ok(train_arguments(path("run"), {"--quant-noise-pq", "0.1", "--quant-noise-pq-block-size", "4"}));
   const json done = last_event(result.out, "done");
   ASSERT_EQ(done["path"], path("run/model.qn"));
   EXPECT_EQ(done["bytes"], std::filesystem::file_size(path("run/model.qn")));
@@ -59,7 +62,8 @@ TEST_F(Pipeline, TrainedModelIsEvaluatedToTheTrainersNumber) {
   expect_close(eval(path("run/checkpoint_best.qn"))["ppl"], done["valid_ppl"]);
   EXPECT_EQ(dense["tokens_per_sample"], 32);
   EXPECT_EQ(dense["precision"], "fp32");
-  for (const char* batch_size : {"1", "3"}) expect_close(eval(path("run/model.qn"), {"--batch-size", batch_size})["ppl"], dense["ppl"]);
+  for (const char* batch_size : {"1", "3"})
+    expect_close(eval(path("run/model.qn"), {"--batch-size", batch_size})["ppl"], dense["ppl"]);
   expect_close(eval(path("run/model.qn"), {"--softmax-batch", "7"})["ppl"], dense["ppl"]);
 
   // Nothing but results on standard output, nothing but words on standard error.
@@ -70,7 +74,8 @@ TEST_F(Pipeline, TrainedModelIsEvaluatedToTheTrainersNumber) {
   EXPECT_EQ(file["kind"], "model");
   EXPECT_EQ(file["size"]["training"], 0);
   for (const json& weight : file["weights"]) EXPECT_TRUE(weight["noised"].get<bool>()) << weight["name"];
-  EXPECT_EQ(weight_named(file, "decoder.embed_tokens.weight")["aliases"], json({"decoder.output_projection.weight"}));
+  EXPECT_EQ(weight_named(file, "decoder.embed_tokens.weight")["aliases"],
+            json({"decoder.output_projection.weight"}));
 }
 
 TEST_F(Pipeline, EvaluationWithContextAndWords) {
@@ -82,9 +87,10 @@ TEST_F(Pipeline, EvaluationWithContextAndWords) {
   for (const char* batch_size : {"1", "3"}) {
     expect_close(eval(model, {"--context-window", "16", "--batch-size", batch_size})["ppl"], context["ppl"]);
   }
-  const Result words = qn_ok({"eval-lm", prepare_data(), "--path", model, "--sample-break-mode", "eos",
-                              "--output-word-probs", "--output-word-stats", "--results-json", path("results.json")});
-  EXPECT_THAT(words.out, testing::ContainsRegex("\n0 [a-z]+ \\[-[0-9.]+\\]"));
+  const Result words =
+      qn_ok({"eval-lm", prepare_data(), "--path", model, "--sample-break-mode", "eos", "--output-word-probs",
+             "--output-word-stats", "--results-json", path("results.json")});
+  EXPECT_THAT(words.out, testing::ContainsRegex("^0 [a-z]+ \\[-[0-9.]+\\]"));
   EXPECT_THAT(words.out, testing::ContainsRegex("\n</s>\t30\t-[0-9.]+\tFalse\t"));
   EXPECT_THAT(words.out, testing::ContainsRegex("\nLoss \\(base 2\\): [0-9.]+, Perplexity: [0-9.]+\n$"));
   EXPECT_EQ(json::parse(read_file(path("results.json")))["samples"], 30);
@@ -118,8 +124,9 @@ TEST_F(Pipeline, StagesCompressOnceEvaluateLoadAndSpeak) {
   for (const auto& [part, bytes] : file["size"].items()) sum += part == "file" ? 0 : bytes.get<uint64_t>();
   EXPECT_EQ(sum, file["size"]["file"]);
 
-  const std::vector<std::string> speak = {"generate", "--path", model, "--prompt", "the beginning", "--max-len", "8",
-                                          "--num-samples", "2", "--stop-at-eos", "false"};
+  const std::vector<std::string> speak = {"generate",  "--path", model,           "--prompt", "the beginning",
+                                          "--max-len", "8",      "--num-samples", "2",        "--stop-at-eos",
+                                          "false"};
   const Result spoken = qn_ok(speak);
   EXPECT_THAT(spoken.out, StartsWith("the beginning"));
   EXPECT_EQ(qn_ok(speak).out, spoken.out);
@@ -127,7 +134,8 @@ TEST_F(Pipeline, StagesCompressOnceEvaluateLoadAndSpeak) {
 
 TEST_F(Pipeline, QuantizeWithoutFinetuningEqualsTheRawNumbersOfTheStages) {
   const std::string dense = train_model();
-  const Result result = qn_ok({"quantize", dense, "--config", stages_yaml(), "-o", path("raw.qn"), "--log-format", "json"});
+  const Result result =
+      qn_ok({"quantize", dense, "--config", stages_yaml(), "-o", path("raw.qn"), "--log-format", "json"});
   const json done = last_event(result.out, "done");
   EXPECT_EQ(done["bytes"], std::filesystem::file_size(path("raw.qn")));
   EXPECT_LT(done["bytes"].get<int64_t>(), done["bytes_before"].get<int64_t>());
@@ -136,9 +144,11 @@ TEST_F(Pipeline, QuantizeWithoutFinetuningEqualsTheRawNumbersOfTheStages) {
   EXPECT_GT(raw, eval(dense)["loss"].get<double>() - 0.5);
   // The first stage of the staged run quantizes the same weights from the same values.
   const Result staged = qn_ok(stage_arguments(path("ipq"), dense));
-  const std::string one_stage = write("one.yaml", read_file(stages_yaml()).substr(0, read_file(stages_yaml()).find("    - decoder\\.embed")));
+  const std::string one_stage = write(
+      "one.yaml", read_file(stages_yaml()).substr(0, read_file(stages_yaml()).find("    - decoder\\.embed")));
   qn_ok({"quantize", dense, "--config", one_stage, "-o", path("one.qn")});
-  expect_close(eval(path("one.qn"))["loss"], last_event(staged.out.substr(0, staged.out.find('\n') + 1), "stage_raw")["valid_loss"]);
+  expect_close(eval(path("one.qn"))["loss"],
+               last_event(staged.out.substr(0, staged.out.find('\n') + 1), "stage_raw")["valid_loss"]);
 }
 
 TEST_F(Pipeline, ExportWritesPlainTensorsAndModelsWithoutTrainingState) {
@@ -147,7 +157,8 @@ TEST_F(Pipeline, ExportWritesPlainTensorsAndModelsWithoutTrainingState) {
   qn_ok({"export", path("raw.qn"), "--dequantize", "-o", path("plain.safetensors")});
   const std::string bytes = read_file(path("plain.safetensors"));
   uint64_t length = 0;
-  for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(bytes[static_cast<size_t>(i)]);
+  for (int i = 7; i >= 0; --i)
+    length = length << 8 | static_cast<unsigned char>(bytes[static_cast<size_t>(i)]);
   const json header = json::parse(bytes.substr(8, length));
   EXPECT_EQ(header["decoder.layers.0.fc1.weight"]["dtype"], "F32");
   EXPECT_EQ(header["decoder.layers.0.fc1.weight"]["shape"], json({32, 16}));
@@ -160,14 +171,15 @@ TEST_F(Pipeline, ExportWritesPlainTensorsAndModelsWithoutTrainingState) {
 TEST_F(Pipeline, GenerateReadsPromptsFromStandardInput) {
   const std::string model = train_model();
   const Result result =
-      qn_ok({"generate", "--path", model, "--greedy", "--max-len", "5", "--log-format", "json"}, "the beginning\nwater unheard\n");
+      qn_ok({"generate", "--path", model, "--greedy", "--max-len", "5", "--log-format", "json"},
+            "the beginning\nwater unheard\n");
   const std::vector<json> lines = json_lines(result.out);
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[0]["prompt"], "the beginning");
   EXPECT_EQ(lines[1]["prompt"], "water <unk>");
   EXPECT_EQ(result.err, "warning: 1 words of the prompt are not in the dictionary: water <unk>\n");
-  const Result repeated = qn_ok({"generate", "--path", model, "--greedy", "--max-len", "5", "--log-format", "json",
-                                 "--prompt", "the beginning", "--prompt", "water unheard"});
+  const Result repeated = qn_ok({"generate", "--path", model, "--greedy", "--max-len", "5", "--log-format",
+                                 "json", "--prompt", "the beginning", "--prompt", "water unheard"});
   EXPECT_EQ(repeated.out, result.out);
 }
 

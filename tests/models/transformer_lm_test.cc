@@ -70,10 +70,11 @@ TEST_F(TransformerLmTest, NamesAreFairseqs) {
   options.decoder_learned_pos = true;
   options.decoder_input_dim = options.decoder_output_dim = 16;
   std::vector<std::string> names;
-  for (const auto& parameter : quant::unique_parameters(*make_transformer_lm(options))) names.push_back(parameter.name);
-  std::vector<std::string> expected = {"decoder.embed_tokens.weight", "decoder.project_in_dim.weight",
+  for (const auto& parameter : quant::unique_parameters(*make_transformer_lm(options)))
+    names.push_back(parameter.name);
+  std::vector<std::string> expected = {"decoder.embed_tokens.weight",    "decoder.project_in_dim.weight",
                                        "decoder.embed_positions.weight", "decoder.layer_norm.weight",
-                                       "decoder.layer_norm.bias", "decoder.project_out_dim.weight"};
+                                       "decoder.layer_norm.bias",        "decoder.project_out_dim.weight"};
   for (const char* name : {"self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj",
                            "self_attn_layer_norm", "fc1", "fc2", "final_layer_norm"}) {
     expected.push_back(std::string("decoder.layers.0.") + name + ".weight");
@@ -121,7 +122,8 @@ TEST_F(TransformerLmTest, NoisyPassesLeaveTheWeightsAlone) {
     model->features(tokens_of(1, 6));
   }
   const auto after = quant::unique_parameters(*model);
-  for (size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(at::equal(after[i].tensor, before[i])) << after[i].name;
+  for (size_t i = 0; i < after.size(); ++i)
+    EXPECT_TRUE(at::equal(after[i].tensor, before[i])) << after[i].name;
 }
 
 TEST_F(TransformerLmTest, DropoutDependsOnTheClockAlone) {
@@ -289,7 +291,8 @@ TEST_P(GoldenDecoderTest, OutputsLossAndGradients) {
   const auto near = [](const at::Tensor& found, const nlohmann::json& expected, double tolerance) {
     const at::Tensor wanted = torch::tensor(expected.get<std::vector<double>>());
     const double scale = std::max(1.0, wanted.abs().max().item<double>());
-    return (found.flatten().to(at::kDouble) - wanted.to(at::kDouble)).abs().max().item<double>() < tolerance * scale;
+    return (found.flatten().to(at::kDouble) - wanted.to(at::kDouble)).abs().max().item<double>() <
+           tolerance * scale;
   };
   const at::Tensor features = model->features(tensor_of(golden["tokens"]));
   const at::Tensor targets = tensor_of(golden["targets"]);
@@ -307,7 +310,8 @@ TEST_P(GoldenDecoderTest, OutputsLossAndGradients) {
     const double norm = expected["norm"].get<double>();
     EXPECT_NEAR(gradient.norm().item<double>(), norm, 2e-5 * norm + 2e-5) << parameter.name;
     EXPECT_TRUE(near(gradient.narrow(0, 0, 6), expected["first"], 5e-5)) << parameter.name;
-    EXPECT_NEAR(gradient.sum().item<double>(), expected["sum"].get<double>(), 1e-4 * (1 + norm)) << parameter.name;
+    EXPECT_NEAR(gradient.sum().item<double>(), expected["sum"].get<double>(), 1e-4 * (1 + norm))
+        << parameter.name;
   }
 }
 

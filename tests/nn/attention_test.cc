@@ -28,7 +28,9 @@ void PrintTo(const Case& c, std::ostream* out) {
        << at::toString(c.type);
 }
 
-base::RandomStream stream_of(uint64_t seed) { return base::RandomStream(seed, base::hash_name("attention"), 3, 1); }
+base::RandomStream stream_of(uint64_t seed) {
+  return base::RandomStream(seed, base::hash_name("attention"), 3, 1);
+}
 
 /// Factor of every probability, by the formula in the header.
 at::Tensor dropout_factors(const Case& c, const base::RandomStream& stream) {
@@ -37,7 +39,8 @@ at::Tensor dropout_factors(const Case& c, const base::RandomStream& stream) {
   float* factor = factors.mutable_data_ptr<float>();
   const uint64_t threshold = base::bernoulli_threshold(c.dropout);
   for (int64_t i = 0; i < factors.numel(); ++i) {
-    factor[i] = stream.bits(static_cast<uint64_t>(i)) < threshold ? 0.0f : static_cast<float>(1 / (1 - c.dropout));
+    factor[i] =
+        stream.bits(static_cast<uint64_t>(i)) < threshold ? 0.0f : static_cast<float>(1 / (1 - c.dropout));
   }
   return factors;
 }
@@ -81,8 +84,8 @@ TEST_P(AttentionTest, ForwardAndGradientsEqualThePlainFormulaWithTheSameMask) {
   const auto view = [](const at::Tensor& t) { return t.transpose(1, 2); };
   const at::Tensor expected = plain_attention(c, view(plain[0]), view(plain[1]), view(plain[2]),
                                               dropout_factors(c, stream_of(7)), padding);
-  const at::Tensor found = attention(view(tiled[0]), view(tiled[1]), view(tiled[2]), c.causal, c.dropout,
-                                     stream_of(7), padding);
+  const at::Tensor found =
+      attention(view(tiled[0]), view(tiled[1]), view(tiled[2]), c.causal, c.dropout, stream_of(7), padding);
   const double tolerance = c.type == at::kFloat ? 3e-6 : 1.5e-2;
   EXPECT_EQ(found.scalar_type(), c.type);
   EXPECT_LT(difference(found, expected), tolerance);
@@ -90,25 +93,25 @@ TEST_P(AttentionTest, ForwardAndGradientsEqualThePlainFormulaWithTheSameMask) {
   const at::Tensor direction = at::randn(expected.sizes()).to(c.type);
   expected.backward(direction.to(at::kFloat));
   found.backward(direction);
-  for (int i = 0; i < 3; ++i) EXPECT_LT(difference(tiled[i].grad(), plain[i].grad()), 2 * tolerance) << "input " << i;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_LT(difference(tiled[i].grad(), plain[i].grad()), 2 * tolerance) << "input " << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, AttentionTest,
-    ::testing::Values(Case{2, 3, 70, 70, 16, true, 0.1, false, at::kFloat},
-                      Case{2, 2, 128, 128, 64, true, 0.3, false, at::kFloat},
-                      Case{1, 2, 5, 5, 8, true, 0.5, false, at::kFloat},
-                      Case{1, 1, 33, 129, 20, true, 0.2, false, at::kFloat},
-                      Case{1, 2, 1, 9, 16, true, 0.2, false, at::kFloat},
-                      Case{2, 2, 65, 65, 16, false, 0.2, true, at::kFloat},
-                      Case{2, 2, 64, 63, 7, false, 0.0, true, at::kFloat},
-                      Case{2, 1, 10, 30, 16, true, 0.0, false, at::kFloat},
-                      Case{1, 1, 40, 1100, 16, false, 0.1, false, at::kFloat},
-                      Case{2, 3, 70, 70, 16, true, 0.1, false, at::kBFloat16},
-                      Case{2, 2, 128, 128, 64, true, 0.3, false, at::kBFloat16},
-                      Case{1, 1, 33, 129, 20, true, 0.2, true, at::kBFloat16},
-                      Case{1, 1, 33, 33, 7, true, 0.2, false, at::kBFloat16},
-                      Case{2, 2, 20, 20, 16, true, 0.0, false, at::kBFloat16}));
+INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
+                         ::testing::Values(Case{2, 3, 70, 70, 16, true, 0.1, false, at::kFloat},
+                                           Case{2, 2, 128, 128, 64, true, 0.3, false, at::kFloat},
+                                           Case{1, 2, 5, 5, 8, true, 0.5, false, at::kFloat},
+                                           Case{1, 1, 33, 129, 20, true, 0.2, false, at::kFloat},
+                                           Case{1, 2, 1, 9, 16, true, 0.2, false, at::kFloat},
+                                           Case{2, 2, 65, 65, 16, false, 0.2, true, at::kFloat},
+                                           Case{2, 2, 64, 63, 7, false, 0.0, true, at::kFloat},
+                                           Case{2, 1, 10, 30, 16, true, 0.0, false, at::kFloat},
+                                           Case{1, 1, 40, 1100, 16, false, 0.1, false, at::kFloat},
+                                           Case{2, 3, 70, 70, 16, true, 0.1, false, at::kBFloat16},
+                                           Case{2, 2, 128, 128, 64, true, 0.3, false, at::kBFloat16},
+                                           Case{1, 1, 33, 129, 20, true, 0.2, true, at::kBFloat16},
+                                           Case{1, 1, 33, 33, 7, true, 0.2, false, at::kBFloat16},
+                                           Case{2, 2, 20, 20, 16, true, 0.0, false, at::kBFloat16}));
 
 TEST(Attention, QueriesThatSeeNoKeyGiveZeros) {
   at::Tensor q = at::randn({1, 1, 3, 16}).requires_grad_();
@@ -122,7 +125,8 @@ TEST(Attention, QueriesThatSeeNoKeyGiveZeros) {
 
 TEST(Attention, SameResultForAnyNumberOfThreads) {
   const int threads = at::get_num_threads();
-  const at::Tensor q = at::randn({2, 3, 100, 32}), k = at::randn({2, 3, 100, 32}), v = at::randn({2, 3, 100, 32});
+  const at::Tensor q = at::randn({2, 3, 100, 32}), k = at::randn({2, 3, 100, 32}),
+                   v = at::randn({2, 3, 100, 32});
   at::set_num_threads(1);
   const at::Tensor one = attention(q, k, v, true, 0.2, stream_of(1));
   at::set_num_threads(2);

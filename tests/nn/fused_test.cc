@@ -14,7 +14,9 @@
 namespace quantnoise::nn {
 namespace {
 
-base::RandomStream stream_of(uint64_t seed) { return base::RandomStream(seed, base::hash_name("dropout"), 5, 2); }
+base::RandomStream stream_of(uint64_t seed) {
+  return base::RandomStream(seed, base::hash_name("dropout"), 5, 2);
+}
 
 /// Multiplier of every element, draw by draw.
 at::Tensor factors_of(at::IntArrayRef shape, double p, const base::RandomStream& stream) {
@@ -98,7 +100,8 @@ class ResidualTest : public ::testing::TestWithParam<ResidualCase> {
 
 TEST_P(ResidualTest, EqualsDropoutAdditionAndNormalizationOneByOne) {
   const ResidualCase& c = GetParam();
-  const at::Tensor residual = at::randn({c.rows, c.cols}), branch = at::randn({c.rows, c.cols}).to(c.branch_type);
+  const at::Tensor residual = at::randn({c.rows, c.cols}),
+                   branch = at::randn({c.rows, c.cols}).to(c.branch_type);
   const at::Tensor factors = factors_of({c.rows, c.cols}, c.p, stream_of(4));
   const at::Tensor sum_direction = at::randn({c.rows, c.cols});
   const at::Tensor out_direction = at::randn({c.rows, c.cols}).to(c.out_type);

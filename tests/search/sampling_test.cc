@@ -16,7 +16,8 @@ using testing::ElementsAre;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-std::map<int64_t, int> histogram(const std::vector<float>& logits, const SamplingOptions& options, int draws = 10'000) {
+std::map<int64_t, int> histogram(const std::vector<float>& logits, const SamplingOptions& options,
+                                 int draws = 10'000) {
   std::map<int64_t, int> counts;
   for (int i = 0; i < draws; ++i) ++counts[choose_token(logits, options, (i + 0.5) / draws)];
   return counts;
@@ -89,7 +90,8 @@ class CountingScorer : public Scorer {
  private:
   std::span<const float> score(const std::vector<int64_t>& last) {
     logits_.assign(last.size() * 6, 0);
-    for (size_t i = 0; i < last.size(); ++i) logits_[i * 6 + static_cast<size_t>((last[i] + 1) % 6)] = sharpness_;
+    for (size_t i = 0; i < last.size(); ++i)
+      logits_[i * 6 + static_cast<size_t>((last[i] + 1) % 6)] = sharpness_;
     return logits_;
   }
   int64_t max_positions_;
@@ -123,7 +125,8 @@ TEST(Generate, HonoursLengthsBansAndPositions) {
   EXPECT_EQ(generate(scorer, std::vector<int64_t>{3}, options)[0].tokens[0], 0);
 
   CountingScorer short_scorer(3);
-  EXPECT_THAT(generate(short_scorer, std::vector<int64_t>{0, 1}, GenerateOptions())[0].tokens, ElementsAre(2, 3));
+  EXPECT_THAT(generate(short_scorer, std::vector<int64_t>{0, 1}, GenerateOptions())[0].tokens,
+              ElementsAre(2, 3));
   EXPECT_THROW(generate(short_scorer, std::vector<int64_t>{0, 1, 2, 3}, options), Error);
   EXPECT_THROW(generate(short_scorer, {}, options), Error);
 }

@@ -23,15 +23,16 @@ std::string kind(ErrorKind kind) { return std::to_string(static_cast<int>(kind))
 class BadInput : public RunFixture {};
 
 TEST_F(BadInput, Options) {
-  EXPECT_THAT(error_of("x", {{"criterion", "adaptive_los"}}), AllOf(StartsWith(kind(ErrorKind::kConfig)),
-                                                                   HasSubstr("adaptive_los")));
+  EXPECT_THAT(error_of("x", {{"criterion", "adaptive_los"}}),
+              AllOf(StartsWith(kind(ErrorKind::kConfig)), HasSubstr("adaptive_los")));
   EXPECT_THAT(error_of("x", {{"arch", "transformer_ml"}}), HasSubstr("transformer_ml"));
   EXPECT_THAT(error_of("x", {{"optimiser", "adam"}}), HasSubstr("--optimizer"));
   EXPECT_THAT(error_of("x", {{"dropout", "1.5"}}), StartsWith(kind(ErrorKind::kConfig)));
   EXPECT_THAT(error_of("x", {{"max-tokens", "8x"}}), StartsWith(kind(ErrorKind::kConfig)));
   EXPECT_THAT(error_of("x", {{"max-tokens", "(unset)"}}), HasSubstr("--max-tokens or --batch-size"));
   EXPECT_THAT(error_of("x", {{"device", "cuda"}}), StartsWith(kind(ErrorKind::kUnsupported)));
-  EXPECT_THAT(error_of("x", {{"lr", "0.1,0.2"}, {"lr-scheduler", "cosine"}}), HasSubstr("--lr-scheduler fixed"));
+  EXPECT_THAT(error_of("x", {{"lr", "0.1,0.2"}, {"lr-scheduler", "cosine"}}),
+              HasSubstr("--lr-scheduler fixed"));
   EXPECT_THAT(error_of("x", {{"adam-betas", "(0.9)"}}), HasSubstr("--adam-betas"));
   EXPECT_THAT(error_of("x", {{"quant-noise-pq", "0.1"}, {"quant-noise-pq-block-size", "5"}}),
               AllOf(StartsWith(kind(ErrorKind::kConfig)), HasSubstr("decoder.")));
@@ -44,18 +45,22 @@ TEST_F(BadInput, Options) {
 TEST_F(BadInput, Data) {
   EXPECT_THAT(error_of("x", {{"data", path("nowhere")}}), HasSubstr("nowhere"));
   EXPECT_THAT(error_of("x", {{"data", ""}}), StartsWith(kind(ErrorKind::kUsage)));
-  EXPECT_THAT(error_of("x", {{"valid-subset", "test"}}), AllOf(StartsWith(kind(ErrorKind::kData)), HasSubstr("test")));
-  for (const char* ending : {".bin", ".idx"}) std::filesystem::copy(data() + "/valid" + ending, data() + "/empty" + ending);
+  EXPECT_THAT(error_of("x", {{"valid-subset", "test"}}),
+              AllOf(StartsWith(kind(ErrorKind::kData)), HasSubstr("test")));
+  for (const char* ending : {".bin", ".idx"})
+    std::filesystem::copy(data() + "/valid" + ending, data() + "/empty" + ending);
   text::IndexedDatasetWriter writer(data() + "/empty", text::TokenType::kUint16);
   writer.finish();
-  EXPECT_THAT(error_of("x", {{"train-subset", "empty"}}), AllOf(StartsWith(kind(ErrorKind::kData)), HasSubstr("empty")));
+  EXPECT_THAT(error_of("x", {{"train-subset", "empty"}}),
+              AllOf(StartsWith(kind(ErrorKind::kData)), HasSubstr("empty")));
 }
 
 TEST_F(BadInput, RestoreFile) {
   train("run", {{"max-update", "3"}});
   const std::string checkpoint = path("run/checkpoint_last.qn");
-  EXPECT_THAT(error_of("x", {{"restore-file", path("run/checkpoint_lost.qn")}}),
-              AllOf(StartsWith(kind(ErrorKind::kIo)), HasSubstr("checkpoint_lost.qn"), HasSubstr("no such file")));
+  EXPECT_THAT(
+      error_of("x", {{"restore-file", path("run/checkpoint_lost.qn")}}),
+      AllOf(StartsWith(kind(ErrorKind::kIo)), HasSubstr("checkpoint_lost.qn"), HasSubstr("no such file")));
 
   const std::string bytes = base::read_text_file(checkpoint);
   base::write_text_file(path("short.qn"), bytes.substr(0, bytes.size() - 100));
@@ -66,10 +71,13 @@ TEST_F(BadInput, RestoreFile) {
               AllOf(StartsWith(kind(ErrorKind::kFormat)), HasSubstr("foreign.pt")));
 
   EXPECT_THAT(error_of("x", {{"restore-file", checkpoint}, {"decoder-layers", "3"}}),
-              AllOf(StartsWith(kind(ErrorKind::kConfig)), HasSubstr("--decoder-layers 3"), HasSubstr("decoder_layers = 2")));
-  EXPECT_THAT(error_of("x", {{"restore-file", checkpoint}, {"optimizer", "nag"}}),
-              AllOf(HasSubstr("--optimizer adamw"), HasSubstr("--optimizer nag"), HasSubstr("--reset-optimizer")));
-  EXPECT_THAT(error_of("x", {{"restore-file", checkpoint}, {"max-tokens", "64"}}), HasSubstr("--reset-dataloader"));
+              AllOf(StartsWith(kind(ErrorKind::kConfig)), HasSubstr("--decoder-layers 3"),
+                    HasSubstr("decoder_layers = 2")));
+  EXPECT_THAT(
+      error_of("x", {{"restore-file", checkpoint}, {"optimizer", "nag"}}),
+      AllOf(HasSubstr("--optimizer adamw"), HasSubstr("--optimizer nag"), HasSubstr("--reset-optimizer")));
+  EXPECT_THAT(error_of("x", {{"restore-file", checkpoint}, {"max-tokens", "64"}}),
+              HasSubstr("--reset-dataloader"));
   EXPECT_THAT(error_of("x", {{"restore-file", checkpoint}, {"finetune-from-model", checkpoint}}),
               HasSubstr("cannot be given together"));
   EXPECT_TRUE(bytes == base::read_text_file(checkpoint));

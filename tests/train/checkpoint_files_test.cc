@@ -17,7 +17,8 @@ using testing::HasSubstr;
 
 std::set<std::string> files_of(const test::TemporaryFolder& folder) {
   std::set<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) names.insert(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    names.insert(entry.path().filename());
   return names;
 }
 
@@ -27,15 +28,16 @@ void touch(const test::TemporaryFolder& folder, std::initializer_list<const char
 
 TEST(PruneCheckpoints, KeepsTheLastByNumberNotByName) {
   const test::TemporaryFolder folder;
-  touch(folder, {"checkpoint9.qn", "checkpoint10.qn", "checkpoint8.qn", "checkpoint_1_90.qn", "checkpoint_2_100.qn",
-                 "checkpoint_2_110.qn", "checkpoint_last.qn", "checkpoint_best.qn", "notes.txt", "checkpoint7.pt"});
+  touch(folder,
+        {"checkpoint9.qn", "checkpoint10.qn", "checkpoint8.qn", "checkpoint_1_90.qn", "checkpoint_2_100.qn",
+         "checkpoint_2_110.qn", "checkpoint_last.qn", "checkpoint_best.qn", "notes.txt", "checkpoint7.pt"});
   Retention retention;
   retention.last_epochs = 2;
   retention.interval_updates = 1;
   prune_checkpoints(folder.path(), retention);
-  EXPECT_EQ(files_of(folder), (std::set<std::string>{"checkpoint9.qn", "checkpoint10.qn", "checkpoint_2_110.qn",
-                                                     "checkpoint_last.qn", "checkpoint_best.qn", "notes.txt",
-                                                     "checkpoint7.pt"}));
+  EXPECT_EQ(files_of(folder), (std::set<std::string>{"checkpoint9.qn", "checkpoint10.qn",
+                                                     "checkpoint_2_110.qn", "checkpoint_last.qn",
+                                                     "checkpoint_best.qn", "notes.txt", "checkpoint7.pt"}));
 }
 
 TEST(PruneCheckpoints, KeepsMultiplesOfThePattern) {
@@ -46,17 +48,20 @@ TEST(PruneCheckpoints, KeepsMultiplesOfThePattern) {
   retention.interval_updates = 1;
   retention.interval_updates_pattern = 20;
   prune_checkpoints(folder.path(), retention);
-  EXPECT_EQ(files_of(folder), (std::set<std::string>{"checkpoint_1_20.qn", "checkpoint_1_40.qn", "checkpoint_1_50.qn"}));
+  EXPECT_EQ(files_of(folder),
+            (std::set<std::string>{"checkpoint_1_20.qn", "checkpoint_1_40.qn", "checkpoint_1_50.qn"}));
 }
 
 TEST(PruneCheckpoints, KeepsTheBest) {
   const test::TemporaryFolder folder;
-  touch(folder, {"checkpoint.best_loss_4.50.qn", "checkpoint.best_loss_12.25.qn", "checkpoint.best_loss_3.99.qn"});
+  touch(folder,
+        {"checkpoint.best_loss_4.50.qn", "checkpoint.best_loss_12.25.qn", "checkpoint.best_loss_3.99.qn"});
   EXPECT_EQ(ranked_checkpoint("loss", 3.994), "checkpoint.best_loss_3.99.qn");
   Retention retention;
   retention.best = 2;
   prune_checkpoints(folder.path(), retention);
-  EXPECT_EQ(files_of(folder), (std::set<std::string>{"checkpoint.best_loss_3.99.qn", "checkpoint.best_loss_4.50.qn"}));
+  EXPECT_EQ(files_of(folder),
+            (std::set<std::string>{"checkpoint.best_loss_3.99.qn", "checkpoint.best_loss_4.50.qn"}));
   retention.best = 1;
   retention.maximize = true;
   prune_checkpoints(folder.path(), retention);

@@ -14,12 +14,15 @@ using testing::ElementsAre;
 
 constexpr int64_t kVocabulary = 12;
 
-/// Sees a token and the number of tokens before it: enough to notice lost context. log p is a fixed random table.
+/// Sees a token and the number of tokens before it: enough to notice lost context. log p is a fixed random
+/// table.
 class TableModel : public models::LanguageModel {
  public:
-  TableModel() : table_(torch::randn({kVocabulary, kVocabulary}, at::make_generator<at::CPUGeneratorImpl>(7))) {}
+  TableModel()
+      : table_(torch::randn({kVocabulary, kVocabulary}, at::make_generator<at::CPUGeneratorImpl>(7))) {}
   at::Tensor features(const at::Tensor& tokens, models::DecoderCache* cache) override {
-    const at::Tensor position = torch::arange(tokens.size(1)).to(torch::kFloat).unsqueeze(0).expand_as(tokens);
+    const at::Tensor position =
+        torch::arange(tokens.size(1)).to(torch::kFloat).unsqueeze(0).expand_as(tokens);
     const at::Tensor sharpness = 1 + 0.01 * position;
     return table_.index({tokens}) * sharpness.unsqueeze(-1);
   }
@@ -42,7 +45,8 @@ class TableModel : public models::LanguageModel {
   at::Tensor table_;
 };
 
-std::shared_ptr<const data::LanguageModelDataset> make_dataset(data::BreakMode mode, int64_t tokens_per_sample) {
+std::shared_ptr<const data::LanguageModelDataset> make_dataset(data::BreakMode mode,
+                                                               int64_t tokens_per_sample) {
   std::vector<std::vector<int64_t>> sentences;
   for (int64_t i = 0; i < 20; ++i) {
     std::vector<int64_t> sentence;
@@ -88,8 +92,8 @@ TEST(EvaluateNll, DoesNotDependOnBatchesNorSoftmaxChunks) {
   for (const int64_t batch_size : {1, 3, 8}) {
     for (const int64_t chunk : {0, 1, 5}) {
       model.largest_projection = 0;
-      const NllSum sum =
-          evaluate_nll(model, *dataset, evaluation_batches(*dataset, 0, batch_size, 0), {at::kFloat, chunk, {}});
+      const NllSum sum = evaluate_nll(model, *dataset, evaluation_batches(*dataset, 0, batch_size, 0),
+                                      {at::kFloat, chunk, {}});
       EXPECT_EQ(sum.num_tokens, whole.num_tokens);
       EXPECT_NEAR(sum.nll / whole.nll, 1, 1e-6) << batch_size << " " << chunk;
       if (chunk > 0) {

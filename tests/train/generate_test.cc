@@ -44,7 +44,8 @@ TEST(LanguageModelScorer, CacheGivesTheLogitsOfTheWholeSequence) {
     logits.assign(both.begin(), both.end());
     torch::NoGradGuard no_grad;
     const at::Tensor tokens = torch::tensor(sequence).unsqueeze(0);
-    const at::Tensor whole = model->output(model->features(tokens)).select(1, tokens.size(1) - 1).to(at::kFloat);
+    const at::Tensor whole =
+        model->output(model->features(tokens)).select(1, tokens.size(1) - 1).to(at::kFloat);
     for (int64_t i = 0; i < 40; ++i) {
       EXPECT_NEAR(logits[static_cast<size_t>(i)], whole[0][i].item<float>(), 1e-4);
       EXPECT_NEAR(logits[static_cast<size_t>(40 + i)], whole[0][i].item<float>(), 1e-4);
@@ -58,8 +59,8 @@ TEST(GenerateText, ContinuesAPromptReproducibly) {
   search::GenerateOptions options;
   options.max_length = 6;
   options.num_samples = 2;
-  const auto texts =
-      generate_text(*model, dictionary, text::space_tokenizer(), "w1 nowhere w2", options, /*stop_at_eos=*/false);
+  const auto texts = generate_text(*model, dictionary, text::space_tokenizer(), "w1 nowhere w2", options,
+                                   /*stop_at_eos=*/false);
   ASSERT_EQ(texts.size(), 2u);
   EXPECT_EQ(texts[0].prompt, "w1 <unk> w2");
   EXPECT_EQ(texts[0].num_unknown, 1);
@@ -67,7 +68,8 @@ TEST(GenerateText, ContinuesAPromptReproducibly) {
   EXPECT_EQ(texts[0].num_tokens, 6);
   EXPECT_EQ(texts[0].text.find("<s>"), std::string::npos);
   EXPECT_LT(texts[0].log_prob, 0);
-  const auto again = generate_text(*model, dictionary, text::space_tokenizer(), "w1 nowhere w2", options, false);
+  const auto again =
+      generate_text(*model, dictionary, text::space_tokenizer(), "w1 nowhere w2", options, false);
   EXPECT_EQ(again[1].text, texts[1].text);
 }
 
@@ -79,7 +81,8 @@ TEST(GenerateText, EmptyPromptStartsALineAndPositionsEndIt) {
   EXPECT_EQ(texts[0].num_tokens, 32);  // the model's positions
   std::string long_prompt;
   for (int i = 0; i < 40; ++i) long_prompt += "w1 ";
-  EXPECT_THROW(generate_text(*model, small_dictionary(), text::space_tokenizer(), long_prompt, options), Error);
+  EXPECT_THROW(generate_text(*model, small_dictionary(), text::space_tokenizer(), long_prompt, options),
+               Error);
 }
 
 }  // namespace

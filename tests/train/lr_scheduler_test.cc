@@ -50,7 +50,8 @@ TEST(LrScheduler, GivesTheGoldenRates) {
     if (item.contains("epoch")) scheduler->begin_epoch(item.at("epoch"));
     const std::vector<int64_t> updates = item.at("updates");
     for (size_t i = 0; i < updates.size(); ++i) {
-      EXPECT_NEAR(scheduler->lr(updates[i]), expected[i], 1e-9 * expected[i] + 1e-18) << "update " << updates[i];
+      EXPECT_NEAR(scheduler->lr(updates[i]), expected[i], 1e-9 * expected[i] + 1e-18)
+          << "update " << updates[i];
     }
   }
 }

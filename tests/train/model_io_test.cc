@@ -48,8 +48,9 @@ void quantize(models::LanguageModel& model, const std::string& name) {
     const at::Tensor weight = named.slot->representation().parameter().detach().contiguous();
     codec::KMeansOptions options;
     options.num_centroids = 16;
-    const auto matrix = codec::quantize_product({weight.const_data_ptr<float>(), static_cast<size_t>(weight.numel())},
-                                                weight.size(0), weight.size(1), 4, options, base::SerialFor());
+    const auto matrix =
+        codec::quantize_product({weight.const_data_ptr<float>(), static_cast<size_t>(weight.numel())},
+                                weight.size(0), weight.size(1), 4, options, base::SerialFor());
     named.slot->exchange(
         quant::make_product(matrix, weight.sizes().vec(), codec::CentroidGradient::kSum, /*zero_row=*/-1));
   }
@@ -138,7 +139,9 @@ TEST_F(ModelIo, WrongContentIsNamedAndLeavesTheModelAsItWas) {
               HasSubstr("missing: decoder.layers.0.fc1.weight"));
   EXPECT_THAT(restoring([](auto& file) { file.tensors["decoder.surprise"] = file.tensors.begin()->second; }),
               HasSubstr("unknown: decoder.surprise"));
-  EXPECT_THAT(restoring([](auto& file) { file.weights["decoder.layers.0.fc1.weight"].shape = {16, 32}; }),
+  EXPECT_THAT(restoring([](auto& file) {
+                file.weights["decoder.layers.0.fc1.weight"].shape = {16, 32};
+              }),
               HasSubstr("decoder.layers.0.fc1.weight: found shape (16, 32), expected (32, 16)"));
   EXPECT_THAT(restoring([](auto& file) { file.ties.clear(); }), HasSubstr("the architecture ties"));
 }
@@ -188,7 +191,8 @@ TEST_F(ModelIo, ForeignAndTruncatedFilesAreNamed) {
 }
 
 TEST(RawTensor, RoundTripsEveryType) {
-  for (const at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16, at::kChar, at::kByte, at::kInt, at::kLong}) {
+  for (const at::ScalarType type :
+       {at::kFloat, at::kHalf, at::kBFloat16, at::kChar, at::kByte, at::kInt, at::kLong}) {
     const at::Tensor tensor = torch::arange(6).view({2, 3}).to(type);
     EXPECT_TRUE(torch::equal(from_raw_tensor(to_raw_tensor(tensor)), tensor));
   }

@@ -14,8 +14,8 @@ using testing::HasSubstr;
 
 at::Tensor leaf(const std::vector<float>& values) { return torch::tensor(values).requires_grad_(true); }
 
-void step(Optimizer& optimizer, const std::vector<quant::NamedParameter>& parameters, const std::vector<float>& gradient,
-          double lr) {
+void step(Optimizer& optimizer, const std::vector<quant::NamedParameter>& parameters,
+          const std::vector<float>& gradient, double lr) {
   for (const auto& [name, tensor] : parameters) tensor.mutable_grad() = torch::tensor(gradient);
   optimizer.set_lr(lr);
   optimizer.step();
@@ -46,7 +46,8 @@ TEST(Optimizer, MakesTheGoldenUpdates) {
     for (size_t i = 0; i < gradients.size(); ++i) {
       step(*optimizer, parameters, gradients[i], rates[i]);
       const std::vector<double> expected = item.at("values").at(i);
-      const at::Tensor difference = (parameters[0].tensor.detach().to(at::kDouble) - torch::tensor(expected, at::kDouble)).abs();
+      const at::Tensor difference =
+          (parameters[0].tensor.detach().to(at::kDouble) - torch::tensor(expected, at::kDouble)).abs();
       EXPECT_LT(difference.max().item<double>(), 2e-6) << "step " << i;
     }
   }

@@ -26,7 +26,9 @@ struct Captured {
   }
 };
 
-Event sample() { return Event{"valid", {{"epoch", int64_t{2}}, {"loss", 1.0 / 3}, {"name", std::string("x")}}}; }
+Event sample() {
+  return Event{"valid", {{"epoch", int64_t{2}}, {"loss", 1.0 / 3}, {"name", std::string("x")}}};
+}
 
 TEST(Progress, PlainLines) {
   Captured captured;

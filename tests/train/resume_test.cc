@@ -14,17 +14,16 @@ using testing::HasSubstr;
 
 class Resume : public RunFixture {
  protected:
-  std::string model_bytes(const std::string& save_dir) const { return base::read_text_file(path(save_dir + "/model.qn")); }
+  std::string model_bytes(const std::string& save_dir) const {
+    return base::read_text_file(path(save_dir + "/model.qn"));
+  }
 };
 
 const Options& busy_run() {
-  static const Options options = {{"max-update", "16"},
-                                  {"update-freq", "2"},
+  static const Options options = {{"max-update", "16"},      {"update-freq", "2"},
                                   {"max-tokens", "256"},  // about seven updates an epoch
-                                  {"quant-noise-pq", "0.2"},
-                                  {"lr-scheduler", "cosine"},
-                                  {"warmup-updates", "4"},
-                                  {"save-interval-updates", "3"}};
+                                  {"quant-noise-pq", "0.2"}, {"lr-scheduler", "cosine"},
+                                  {"warmup-updates", "4"},   {"save-interval-updates", "3"}};
   return options;
 }
 
@@ -78,14 +77,18 @@ TEST_P(ResumeWith, OtherOptimizersSchedulesAndNoise) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, ResumeWith,
-    testing::Values(ResumeCase{"Nag", {{"optimizer", "nag"}, {"lr", "0.1"}}}, ResumeCase{"Adam", {{"optimizer", "adam"}}},
-                    ResumeCase{"Sgd", {{"optimizer", "sgd"}, {"momentum", "0.9"}, {"lr", "0.1"}}},
-                    ResumeCase{"Plateau",
-                               {{"lr-scheduler", "reduce_lr_on_plateau"}, {"lr-threshold", "0.5"}, {"warmup-updates", "1"}}},
-                    ResumeCase{"ExactNoise",
-                               {{"quant-noise-kind", "pq-exact"}, {"quant-noise-centroids", "8"},
-                                {"quant-noise-refresh", "7"}, {"quant-noise-start-update", "2"}}},
-                    ResumeCase{"Bf16", {{"bf16", "true"}}}),
+    testing::Values(
+        ResumeCase{"Nag", {{"optimizer", "nag"}, {"lr", "0.1"}}}, ResumeCase{"Adam", {{"optimizer", "adam"}}},
+        ResumeCase{"Sgd", {{"optimizer", "sgd"}, {"momentum", "0.9"}, {"lr", "0.1"}}},
+        ResumeCase{
+            "Plateau",
+            {{"lr-scheduler", "reduce_lr_on_plateau"}, {"lr-threshold", "0.5"}, {"warmup-updates", "1"}}},
+        ResumeCase{"ExactNoise",
+                   {{"quant-noise-kind", "pq-exact"},
+                    {"quant-noise-centroids", "8"},
+                    {"quant-noise-refresh", "7"},
+                    {"quant-noise-start-update", "2"}}},
+        ResumeCase{"Bf16", {{"bf16", "true"}}}),
     [](const auto& info) { return info.param.name; });
 
 TEST_F(Resume, GoesOnWithMoreUpdates) {
@@ -123,14 +126,16 @@ TEST_F(Resume, ResetsTakeTheWeightsAlone) {
 
 TEST_F(Resume, AModelFileStartsANewRun) {
   train("first", {{"max-update", "5"}});
-  const RunResult run = train("second", {{"restore-file", path("first/model.qn")}, {"lr", "0"}, {"max-update", "2"}});
+  const RunResult run =
+      train("second", {{"restore-file", path("first/model.qn")}, {"lr", "0"}, {"max-update", "2"}});
   EXPECT_EQ(run.events("done").at(0).at("updates"), 2);
   EXPECT_EQ(weights(path("first/model.qn")), weights(path("second/model.qn")));
 }
 
 TEST_F(Resume, FinetuningPrefersItsOwnCheckpoint) {
   train("first", {{"max-update", "5"}});
-  const Options finetune = {{"finetune-from-model", path("first/checkpoint_last.qn")}, {"save-interval-updates", "2"}};
+  const Options finetune = {{"finetune-from-model", path("first/checkpoint_last.qn")},
+                            {"save-interval-updates", "2"}};
   train("whole", finetune);
   train_until_killed("killed", finetune, 5);
   const RunResult rest = train("killed", finetune);

@@ -5,6 +5,7 @@
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
 #include "quantnoise/base/random.h"
+#include "quantnoise/config/yaml.h"
 #include "quantnoise/pack/model_file.h"
 #include "quantnoise/text/preprocess.h"
 #include "quantnoise/train/options.h"
@@ -105,14 +106,28 @@ RunFixture::RunFixture() {
   text::preprocess(options);
 }
 
-RunResult RunFixture::train(const std::string& save_dir, const Options& changes, const StopRequest& stop) const {
+RunResult RunFixture::train(const std::string& save_dir, const Options& changes,
+                            const StopRequest& stop) const {
+  Options options = base_options();
+  for (const auto& [name, value] : changes) options[name] = value;
+  return run_with("", save_dir, options, stop);
+}
+
+RunResult RunFixture::train_recipe(const std::string& recipe, const std::string& save_dir,
+                                   const Options& changes) const {
+  Options options = changes;
+  options.emplace("log-format", "json");
+  return run_with(recipe, save_dir, options, {});
+}
+
+RunResult RunFixture::run_with(const std::string& recipe, const std::string& save_dir, Options options,
+                               const StopRequest& stop) const {
   config::OptionTable table;
   train::declare_train_options(table);
   config::OptionValues values(table);
-  Options options = base_options();
-  options["data"] = data();
-  options["save-dir"] = path(save_dir);
-  for (const auto& [name, value] : changes) options[name] = value;
+  if (!recipe.empty()) config::apply_recipe(recipe, values);
+  options.emplace("data", data());
+  options.emplace("save-dir", path(save_dir));
   for (const auto& [name, value] : options) {
     if (value != "(unset)") values.set(name, value, config::OptionSource::kCommandLine);
   }
@@ -127,7 +142,8 @@ RunResult RunFixture::train(const std::string& save_dir, const Options& changes,
 
 void RunFixture::train_until_killed(const std::string& save_dir, const Options& changes, int updates) const {
   try {
-    // Asked before anything of this update is saved at a stop request's behest, so throwing loses what is not on disk.
+    // Asked before anything of this update is saved at a stop request's behest, so throwing loses what is not
+    // on disk.
     train(save_dir, changes, [updates](int calls) -> bool {
       if (calls == updates) throw Killed();
       return false;
@@ -178,10 +194,21 @@ std::map<std::string, std::string> RunFixture::weights(const std::string& model_
   std::map<std::string, std::string> bytes;
   const pack::ModelFile file = pack::read_model_file(model_path);
   for (const auto& [name, weight] : file.weights) {
-    bytes[name] = bytes_text(weight.dense.bytes) + bytes_text(weight.codes.bytes) + bytes_text(weight.centroids.bytes);
+    bytes[name] =
+        bytes_text(weight.dense.bytes) + bytes_text(weight.codes.bytes) + bytes_text(weight.centroids.bytes);
   }
   for (const auto& [name, tensor] : file.tensors) bytes[name] = bytes_text(tensor.data.bytes);
   return bytes;
+}
+
+std::vector<std::string> train_option_names() {
+  config::OptionTable table;
+  train::declare_train_options(table);
+  std::vector<std::string> names;
+  for (const config::OptionSpec& spec : table.specs()) {
+    if (!spec.no_effect) names.push_back(spec.name);
+  }
+  return names;
 }
 
 }  // namespace quantnoise::test

@@ -34,7 +34,11 @@ class RunFixture : public testing::Test {
   RunFixture();
 
   /// Trains with the base options changed by these. save_dir: name of a folder inside the test's.
-  RunResult train(const std::string& save_dir, const Options& changes = {}, const StopRequest& stop = {}) const;
+  RunResult train(const std::string& save_dir, const Options& changes = {},
+                  const StopRequest& stop = {}) const;
+  /// Trains as a recipe file says, changed by these options; data and save_dir are the test's.
+  RunResult train_recipe(const std::string& recipe, const std::string& save_dir,
+                         const Options& changes) const;
   /// The same; a process killed after `updates` updates: nothing that was not saved by then survives.
   void train_until_killed(const std::string& save_dir, const Options& changes, int updates) const;
   /// The error of a run that must fail: "kind: message; hint".
@@ -51,7 +55,13 @@ class RunFixture : public testing::Test {
   static constexpr double kUnigramBits = 5.2;
 
  private:
+  RunResult run_with(const std::string& recipe, const std::string& save_dir, Options options,
+                     const StopRequest& stop) const;
+
   TemporaryFolder folder_;
 };
+
+/// Names of all options of `qn train` that have an effect.
+std::vector<std::string> train_option_names();
 
 }  // namespace quantnoise::test

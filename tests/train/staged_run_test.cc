@@ -47,7 +47,9 @@ class StagedRun : public RunFixture {
     const auto dataset = data.split("valid", options);
     return train::evaluate_nll(*loaded.model, *dataset, train::evaluation_batches(*dataset, 0, 3, 16)).loss();
   }
-  std::string model_bytes(const std::string& save_dir) const { return base::read_text_file(path(save_dir + "/model.qn")); }
+  std::string model_bytes(const std::string& save_dir) const {
+    return base::read_text_file(path(save_dir + "/model.qn"));
+  }
 };
 
 TEST_F(StagedRun, ReportsEveryStageAndItsFileHoldsWhatWasReported) {
@@ -89,7 +91,8 @@ TEST_F(StagedRun, TiesAndPaddingSurvive) {
     EXPECT_EQ(file.ties.at("decoder.output_projection.weight"), "decoder.embed_tokens.weight");
     const codec::PackedWeight& embedding = file.weights.at("decoder.embed_tokens.weight");
     const std::vector<float> values = codec::unpack_to_float(embedding);
-    for (int64_t i = 0; i < embedding.cols(); ++i) EXPECT_EQ(values[static_cast<size_t>(embedding.cols() + i)], 0.0F);
+    for (int64_t i = 0; i < embedding.cols(); ++i)
+      EXPECT_EQ(values[static_cast<size_t>(embedding.cols() + i)], 0.0F);
   }
 }
 
@@ -110,7 +113,8 @@ TEST_F(StagedRun, StoppedInAndBetweenStages) {
   for (const int updates : {2, 4, 7}) {
     SCOPED_TRACE(updates);
     const std::string folder = "stopped" + std::to_string(updates);
-    const RunResult stopped = train(folder, staged(options), [updates](int calls) { return calls == updates; });
+    const RunResult stopped =
+        train(folder, staged(options), [updates](int calls) { return calls == updates; });
     EXPECT_THAT(stopped.text(), HasSubstr("--restore-file " + path(folder + "/checkpoint_last.qn")));
     train(folder, going_on(folder, options));
     EXPECT_TRUE(model_bytes(folder) == model_bytes("whole"));
@@ -118,7 +122,8 @@ TEST_F(StagedRun, StoppedInAndBetweenStages) {
 }
 
 TEST_F(StagedRun, EpochsCanBeSharedOutToo) {
-  const Options options = {{"max-update", "0"}, {"max-epoch", "3"}, {"max-tokens", "512"}, {"save-interval-updates", "2"}};
+  const Options options = {
+      {"max-update", "0"}, {"max-epoch", "3"}, {"max-tokens", "512"}, {"save-interval-updates", "2"}};
   const RunResult run = train("whole", staged(options));
   const auto stages = run.events("stage");
   ASSERT_EQ(stages.size(), 3U);
@@ -130,7 +135,8 @@ TEST_F(StagedRun, EpochsCanBeSharedOutToo) {
 }
 
 TEST_F(StagedRun, LearningRateIsThatOfTheRealUpdate) {
-  const RunResult run = train("staged", staged({{"lr-scheduler", "polynomial_decay"}, {"log-interval", "1"}}));
+  const RunResult run =
+      train("staged", staged({{"lr-scheduler", "polynomial_decay"}, {"log-interval", "1"}}));
   for (const auto& event : run.events("train_inner")) {
     const double done = event.at("update").get<double>() - 1;
     EXPECT_NEAR(event.at("lr").get<double>(), 0.002 * (1 - done / 12), 1e-12);
@@ -168,10 +174,12 @@ TEST_F(StagedRun, ACompressedModelCanBeTrainedOn) {
 }
 
 TEST_F(StagedRun, BadInput) {
-  EXPECT_THAT(error_of("x", staged({{"max-update", "10"}})), HasSubstr("cannot be shared out among 3 stages"));
+  EXPECT_THAT(error_of("x", staged({{"max-update", "10"}})),
+              HasSubstr("cannot be shared out among 3 stages"));
   EXPECT_THAT(error_of("x", staged({{"max-update", "0"}})), HasSubstr("exactly one of"));
   EXPECT_THAT(error_of("x", staged({{"patience", "2"}})), HasSubstr("--patience cannot be combined"));
-  EXPECT_THAT(error_of("x", staged({{"quantization-config-path", path("none.yaml")}})), HasSubstr("none.yaml"));
+  EXPECT_THAT(error_of("x", staged({{"quantization-config-path", path("none.yaml")}})),
+              HasSubstr("none.yaml"));
   EXPECT_FALSE(std::filesystem::exists(path("x")));
   train("staged", staged());
   const std::string last = path("staged/checkpoint_last.qn");
@@ -179,8 +187,9 @@ TEST_F(StagedRun, BadInput) {
   std::string text = base::read_text_file(quantization_config());
   text.replace(text.find("fc: 8"), 5, "fc: 4");
   base::write_text_file(path("other.yaml"), text);
-  EXPECT_THAT(error_of("x", staged({{"restore-file", last}, {"quantization-config-path", path("other.yaml")}})),
-              HasSubstr("another configuration"));
+  EXPECT_THAT(
+      error_of("x", staged({{"restore-file", last}, {"quantization-config-path", path("other.yaml")}})),
+      HasSubstr("another configuration"));
 }
 
 }  // namespace

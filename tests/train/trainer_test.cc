@@ -34,7 +34,9 @@ class TableModel : public models::LanguageModel {
     // √0 has an infinite gradient.
     return spoil_gradient ? loss + extra_.sqrt().sum() : loss;
   }
-  at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets) override { return features; }
+  at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets) override {
+    return features;
+  }
   int64_t max_positions() const override { return 64; }
   std::string architecture() const override { return "table"; }
   std::string options_json() const override { return "{}"; }
@@ -100,7 +102,8 @@ TEST(Trainer, MakesTheGoldenUpdates) {
       EXPECT_EQ(stats.num_tokens, expected.at("tokens"));
       EXPECT_NEAR(stats.gradient_norm, expected.at("norm"), 1e-5);
       EXPECT_EQ(stats.clipped, item.at("clip_norm") > 0 && expected.at("norm") > item.at("clip_norm"));
-      EXPECT_LT((model->table().to(at::kDouble) - matrix(expected.at("table"))).abs().max().item<double>(), 2e-6);
+      EXPECT_LT((model->table().to(at::kDouble) - matrix(expected.at("table"))).abs().max().item<double>(),
+                2e-6);
     }
   }
 }

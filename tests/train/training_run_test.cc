@@ -20,7 +20,8 @@ class TrainingRun : public RunFixture {
  protected:
   std::vector<std::string> files(const std::string& save_dir) const {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path(save_dir))) names.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(path(save_dir)))
+      names.push_back(entry.path().filename());
     return names;
   }
 };
@@ -54,10 +55,14 @@ INSTANTIATE_TEST_SUITE_P(
                                  {{"quant-noise-pq", "0.1"}, {"update-freq", "3"}, {"max-tokens", "64"}}},
                     LearningCase{"MeanNoise", {{"quant-noise-pq", "0.1"}, {"quant-noise-kind", "mean"}}},
                     LearningCase{"ExactNoise",
-                                 {{"quant-noise-pq", "0.2"}, {"quant-noise-kind", "pq-exact"},
-                                  {"quant-noise-centroids", "16"}, {"quant-noise-refresh", "40"}}},
+                                 {{"quant-noise-pq", "0.2"},
+                                  {"quant-noise-kind", "pq-exact"},
+                                  {"quant-noise-centroids", "16"},
+                                  {"quant-noise-refresh", "40"}}},
                     LearningCase{"FairseqAdam", {{"optimizer", "adam"}, {"adam-betas", "(0.9, 0.98)"}}},
-                    LearningCase{"Nag", {{"optimizer", "nag"}, {"lr", "0.1"}, {"momentum", "0.9"}, {"clip-norm", "0.5"}}}),
+                    LearningCase{
+                        "Nag",
+                        {{"optimizer", "nag"}, {"lr", "0.1"}, {"momentum", "0.9"}, {"clip-norm", "0.5"}}}),
     [](const auto& info) { return info.param.name; });
 
 TEST_F(TrainingRun, NoiseOfProbabilityZeroIsNoNoise) {
@@ -145,10 +150,8 @@ TEST_F(TrainingRun, ModelFileIsTheBestCheckpointWithoutTrainingState) {
 
 TEST_F(TrainingRun, PatienceEndsTheRun) {
   // Without learning there is no gain after the first validation.
-  const RunResult run = train("run", {{"lr", "0"},
-                                      {"max-update", "100"},
-                                      {"validate-interval-updates", "2"},
-                                      {"patience", "3"}});
+  const RunResult run = train(
+      "run", {{"lr", "0"}, {"max-update", "100"}, {"validate-interval-updates", "2"}, {"patience", "3"}});
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_EQ(run.events("done").at(0).at("updates"), 8);
   EXPECT_THAT(run.text(), HasSubstr("no gain in the last 3 validations"));
@@ -164,17 +167,18 @@ TEST_F(TrainingRun, KeepsTheCheckpointsAskedFor) {
                 {"keep-last-epochs", "1"}});
   std::vector<std::string> names = files("run");
   std::erase_if(names, [](const std::string& name) { return name.starts_with("checkpoint_3_"); });
-  EXPECT_THAT(names, UnorderedElementsAre("checkpoint3.qn", "checkpoint_last.qn", "checkpoint_best.qn", "model.qn"));
+  EXPECT_THAT(names,
+              UnorderedElementsAre("checkpoint3.qn", "checkpoint_last.qn", "checkpoint_best.qn", "model.qn"));
   EXPECT_EQ(files("run").size(), names.size() + 2);
 }
 
 TEST_F(TrainingRun, StopMinLrAndLimitsEndTheRun) {
-  const RunResult by_rate = train("rate", {{"lr", "0.01,0.001,0.0001"},
-                                           {"max-update", "0"},
-                                           {"max-tokens", "1024"},
-                                           {"stop-min-lr", "0.005"}});
+  const RunResult by_rate = train(
+      "rate",
+      {{"lr", "0.01,0.001,0.0001"}, {"max-update", "0"}, {"max-tokens", "1024"}, {"stop-min-lr", "0.005"}});
   EXPECT_EQ(by_rate.events("train").size(), 1U);
-  const RunResult by_epoch = train("epoch", {{"max-update", "1000"}, {"max-epoch", "2"}, {"max-tokens", "1024"}});
+  const RunResult by_epoch =
+      train("epoch", {{"max-update", "1000"}, {"max-epoch", "2"}, {"max-tokens", "1024"}});
   EXPECT_EQ(by_epoch.events("done").at(0).at("epochs"), 2);
 }
 

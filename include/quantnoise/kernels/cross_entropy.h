@@ -7,8 +7,9 @@ namespace quantnoise::kernels {
 
 struct CrossEntropyKernels {
   const char* name;
-  /// −log softmax(logits)[target], natural log. With `gradient`, logits are replaced by softmax − one_hot(target).
-  /// NaN among the logits gives NaN. bf16 rows (bits) are widened to `scratch` (count floats) first.
+  /// −log softmax(logits)[target], natural log. With `gradient`, logits are replaced by softmax −
+  /// one_hot(target). NaN among the logits gives NaN. bf16 rows (bits) are widened to `scratch` (count
+  /// floats) first.
   float (*row_f32)(float* logits, int64_t count, int64_t target, bool gradient);
   float (*row_bf16)(uint16_t* logits, int64_t count, int64_t target, bool gradient, float* scratch);
 };

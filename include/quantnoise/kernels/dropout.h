@@ -1,6 +1,6 @@
 #pragma once
-// Dropout by counter-based draws: element i of a stream is dropped exactly when draw i (base/random.h) is below the
-// threshold. Kernels work on a range of elements and start no threads.
+// Dropout by counter-based draws: element i of a stream is dropped exactly when draw i (base/random.h) is
+// below the threshold. Kernels work on a range of elements and start no threads.
 
 #include <cstdint>
 
@@ -28,19 +28,23 @@ struct DropoutKernels {
   /// out[i] = scale or 0
   void (*multipliers)(const DropoutDraws& draws, uint64_t first, int64_t count, float* out);
   /// The same for rows of 64: out[64 r + i] belongs to draw first + r · row_stride + i.
-  void (*multiplier_rows)(const DropoutDraws& draws, uint64_t first, uint64_t row_stride, int64_t num_rows, float* out);
+  void (*multiplier_rows)(const DropoutDraws& draws, uint64_t first, uint64_t row_stride, int64_t num_rows,
+                          float* out);
   void (*f32)(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, const float* residual,
               float* out);
   void (*bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out);
   void (*bf16_to_f32)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x,
                       const float* residual, float* out);
   /// The same for gradients on their way back into a bf16 branch.
-  void (*f32_to_bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, uint16_t* out);
+  void (*f32_to_bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x,
+                      uint16_t* out);
   /// out = dropout(max(x, 0)); NaN stays NaN.
   void (*relu_f32)(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, float* out);
-  void (*relu_bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out);
+  void (*relu_bf16)(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x,
+                    uint16_t* out);
   /// Its gradient needs no draws: where the result was positive, gradient · scale; else 0.
-  void (*relu_backward_f32)(const float* gradient, const float* result, int64_t count, float scale, float* out);
+  void (*relu_backward_f32)(const float* gradient, const float* result, int64_t count, float scale,
+                            float* out);
   void (*relu_backward_bf16)(const uint16_t* gradient, const uint16_t* result, int64_t count, float scale,
                              uint16_t* out);
 };

@@ -1,5 +1,6 @@
 #pragma once
-// Layer normalization of rows, statistics in fp32. Ranges only, no threads. bf16 values are passed as their bits.
+// Layer normalization of rows, statistics in fp32. Ranges only, no threads. bf16 values are passed as their
+// bits.
 
 #include <cstdint>
 
@@ -12,12 +13,12 @@ struct LayerNormRows {
   int64_t rows = 0;
   int64_t cols = 0;
   float epsilon = 1e-5f;
-  float* mean = nullptr;          ///< (rows); written by forward, read by backward
-  float* inverse_std = nullptr;   ///< (rows); likewise
+  float* mean = nullptr;         ///< (rows); written by forward, read by backward
+  float* inverse_std = nullptr;  ///< (rows); likewise
 };
 
-/// x_gradient (rows, cols) = gradient through the normalization + added (may be null; may be x_gradient itself).
-/// gamma_sum and beta_sum (cols) are added to.
+/// x_gradient (rows, cols) = gradient through the normalization + added (may be null; may be x_gradient
+/// itself). gamma_sum and beta_sum (cols) are added to.
 struct LayerNormGradients {
   const float* added = nullptr;
   float* x_gradient = nullptr;

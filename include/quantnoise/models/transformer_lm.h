@@ -35,8 +35,8 @@ struct TransformerLmOptions {
   int64_t max_target_positions = 1024;
 };
 
-/// One JSON object with the option names of fairseq (dashes as underscores); the inverse checks names and types, and leaves
-/// what is not named at its default. Errors: kFormat.
+/// One JSON object with the option names of fairseq (dashes as underscores); the inverse checks names and
+/// types, and leaves what is not named at its default. Errors: kFormat.
 std::string to_json(const TransformerLmOptions& options);
 TransformerLmOptions transformer_lm_options_from_json(const std::string& json);
 
@@ -46,13 +46,13 @@ using DecoderCache = std::vector<nn::AttentionCache>;
 /// What the trainer, evaluation and generation see of a language model.
 class LanguageModel : public torch::nn::Module {
  public:
-  /// tokens: int64 (batch, T), right-padded with padding_idx → features (batch, T, output_dim) before the output projection.
-  /// With a cache: tokens holds the new positions only; `cache` (one entry a layer) grows.
+  /// tokens: int64 (batch, T), right-padded with padding_idx → features (batch, T, output_dim) before the
+  /// output projection. With a cache: tokens holds the new positions only; `cache` (one entry a layer) grows.
   virtual at::Tensor features(const at::Tensor& tokens, DecoderCache* cache = nullptr) = 0;
   /// Logits (…, vocab_size) of features (…, output_dim), in the compute type.
   virtual at::Tensor output(const at::Tensor& features) = 0;
-  /// Summed negative log-likelihood (natural log, fp32 scalar, differentiable) of targets (batch, T); padding ignored.
-  /// The default computes logits in chunks of rows and never keeps all of them in fp32.
+  /// Summed negative log-likelihood (natural log, fp32 scalar, differentiable) of targets (batch, T); padding
+  /// ignored. The default computes logits in chunks of rows and never keeps all of them in fp32.
   virtual at::Tensor nll_sum(const at::Tensor& features, const at::Tensor& targets) = 0;
   /// log p(target) for each position (batch, T) fp32; 0 at padding. No gradient.
   virtual at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets) = 0;
@@ -61,8 +61,8 @@ class LanguageModel : public torch::nn::Module {
   virtual std::string options_json() const = 0;
 };
 
-/// A new model, initialised by torch's default CPU generator (torch::manual_seed before makes it reproducible). Errors: kConfig
-/// for dimensions that do not fit together.
+/// A new model, initialised by torch's default CPU generator (torch::manual_seed before makes it
+/// reproducible). Errors: kConfig for dimensions that do not fit together.
 std::shared_ptr<LanguageModel> make_transformer_lm(const TransformerLmOptions& options);
 
 }  // namespace quantnoise::models

@@ -20,6 +20,7 @@ const std::vector<std::string>& activation_names();
 at::Tensor activate(const at::Tensor& x, Activation activation);
 
 /// dropout(activate(x), p, stream).
-at::Tensor activate_dropout(const at::Tensor& x, Activation activation, double p, const base::RandomStream& stream);
+at::Tensor activate_dropout(const at::Tensor& x, Activation activation, double p,
+                            const base::RandomStream& stream);
 
 }  // namespace quantnoise::nn

@@ -1,7 +1,7 @@
 #pragma once
-// Element-wise work between the products in as few passes as it takes: in small models these passes, not the products,
-// take the time. Dropout is counter-based: element i of a tensor (row-major) is dropped by draw i of the stream; no mask is
-// stored, and the result is the same for any number of threads.
+// Element-wise work between the products in as few passes as it takes: in small models these passes, not the
+// products, take the time. Dropout is counter-based: element i of a tensor (row-major) is dropped by draw i
+// of the stream; no mask is stored, and the result is the same for any number of threads.
 
 #include <torch/torch.h>
 
@@ -10,14 +10,15 @@
 
 namespace quantnoise::nn {
 
-/// x, fp32 or bf16, with elements dropped with probability p in [0, 1] and the others multiplied by 1/(1 − p).
+/// x, fp32 or bf16, with elements dropped with probability p in [0, 1] and the others multiplied by 1/(1 −
+/// p).
 at::Tensor dropout(const at::Tensor& x, double p, const base::RandomStream& stream);
 
 /// dropout(max(x, 0)).
 at::Tensor relu_dropout(const at::Tensor& x, double p, const base::RandomStream& stream);
 
-/// A residual stream: an fp32 sum, and a branch that waits to be added so that dropout, addition and normalization are one
-/// pass, forward and backward.
+/// A residual stream: an fp32 sum, and a branch that waits to be added so that dropout, addition and
+/// normalization are one pass, forward and backward.
 class ResidualStream {
  public:
   /// sum: (…, dim).

@@ -6,8 +6,8 @@
 
 namespace quantnoise::nn {
 
-/// Whether `layer` of the list is left out at the current noise clock: draw `layer` of stream `name` is below p. Nothing is
-/// rescaled. Never in evaluation.
+/// Whether `layer` of the list is left out at the current noise clock: draw `layer` of stream `name` is below
+/// p. Nothing is rescaled. Never in evaluation.
 bool layer_is_dropped(const std::string& name, int64_t layer, double p, bool training);
 
 }  // namespace quantnoise::nn

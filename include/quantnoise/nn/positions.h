@@ -7,8 +7,8 @@
 
 namespace quantnoise::nn {
 
-/// Row of each token in a table of positions: padding → padding_idx; others padding_idx + `past` + the number of tokens that
-/// are not padding so far. tokens: int64 (batch, T).
+/// Row of each token in a table of positions: padding → padding_idx; others padding_idx + `past` + the number
+/// of tokens that are not padding so far. tokens: int64 (batch, T).
 at::Tensor position_indices(const at::Tensor& tokens, int64_t padding_idx, int64_t past = 0);
 
 /// Fixed table, sin half then cos half, frequencies e^(−k ln(10000) / (half − 1)); the padding row is zero.

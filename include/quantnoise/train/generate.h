@@ -34,17 +34,17 @@ class LanguageModelScorer : public search::Scorer {
 };
 
 struct GeneratedText {
-  std::string prompt;        ///< as the model read it
-  std::string text;          ///< prompt and continuation
-  int64_t num_tokens = 0;    ///< of the continuation
-  double log_prob = 0;       ///< Σ ln p of the continuation
-  bool ended = false;        ///< met </s>
-  int64_t num_unknown = 0;   ///< words of the prompt that the dictionary lacks
+  std::string prompt;       ///< as the model read it
+  std::string text;         ///< prompt and continuation
+  int64_t num_tokens = 0;   ///< of the continuation
+  double log_prob = 0;      ///< Σ ln p of the continuation
+  bool ended = false;       ///< met </s>
+  int64_t num_unknown = 0;  ///< words of the prompt that the dictionary lacks
 };
 
-/// Continues one line of text (empty: starts a new one). </s> before the prompt opens the line, as in training. <s> and
-/// <pad> are never chosen. With stop_at_eos, a sample ends with its line; otherwise lines follow each other.
-/// Errors: as search::generate.
+/// Continues one line of text (empty: starts a new one). </s> before the prompt opens the line, as in
+/// training. <s> and <pad> are never chosen. With stop_at_eos, a sample ends with its line; otherwise lines
+/// follow each other. Errors: as search::generate.
 std::vector<GeneratedText> generate_text(models::LanguageModel& model, const text::Dictionary& dictionary,
                                          const text::Tokenizer& tokenizer, const std::string& prompt,
                                          search::GenerateOptions options, bool stop_at_eos = true);

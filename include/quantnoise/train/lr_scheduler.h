@@ -37,7 +37,7 @@ struct LrSchedulerOptions {
   std::optional<double> lr_period_updates;
   double t_mult = 1;
   double lr_shrink = 0.1;
-  std::optional<int64_t> force_anneal;    ///< epoch
+  std::optional<int64_t> force_anneal;  ///< epoch
   double end_learning_rate = 0;
   double power = 1;
   std::optional<int64_t> total_num_update;
@@ -46,7 +46,7 @@ struct LrSchedulerOptions {
   double lr_threshold = 1e-4;
   int64_t lr_patience = 0;
   bool maximize_metric = false;
-  int64_t max_update = 0;                 ///< 0: unknown
+  int64_t max_update = 0;  ///< 0: unknown
 };
 LrSchedulerOptions lr_scheduler_options(const config::OptionValues& values);
 

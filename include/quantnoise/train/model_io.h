@@ -1,5 +1,6 @@
 #pragma once
-// Between a model in memory and a model file: weights by slot with their schemes, ties by name, dictionary inside.
+// Between a model in memory and a model file: weights by slot with their schemes, ties by name, dictionary
+// inside.
 
 #include <map>
 #include <memory>
@@ -15,36 +16,40 @@ namespace quantnoise::train {
 struct LoadedModel {
   std::shared_ptr<models::LanguageModel> model;  ///< in eval mode
   text::Dictionary dictionary;
-  std::string tokenizer;                         ///< name: "words", "space"
-  pack::ModelFile file;                          ///< weights point into the mapped file
+  std::string tokenizer;  ///< name: "words", "space"
+  pack::ModelFile file;   ///< weights point into the mapped file
 };
 
-/// The file's content for a model: every slot packed once under its canonical name (`….weight`), ties, other parameters,
-/// architecture and options, dictionary and tokenizer. History and training state are the caller's to add.
-pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary& dictionary, const std::string& tokenizer);
+/// The file's content for a model: every slot packed once under its canonical name (`….weight`), ties, other
+/// parameters, architecture and options, dictionary and tokenizer. History and training state are the
+/// caller's to add.
+pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary& dictionary,
+                           const std::string& tokenizer);
 
-/// Reads a model or checkpoint file. Errors: kFormat, kIo as pack::read_model_file; kFormat for weights the architecture
-/// does not know or that are missing, naming them; kData for a dictionary that does not fit the embedding.
+/// Reads a model or checkpoint file. Errors: kFormat, kIo as pack::read_model_file; kFormat for weights the
+/// architecture does not know or that are missing, naming them; kData for a dictionary that does not fit the
+/// embedding.
 LoadedModel load_model(const std::string& path,
                        codec::CentroidGradient gradient = codec::CentroidGradient::kSum);
 
-/// Puts the file's weights into an existing model of the same architecture: representations are exchanged so that the
-/// model's schemes equal the file's. Errors as load_model; the model is unchanged after an error.
+/// Puts the file's weights into an existing model of the same architecture: representations are exchanged so
+/// that the model's schemes equal the file's. Errors as load_model; the model is unchanged after an error.
 void restore_weights(models::LanguageModel& model, const pack::ModelFile& file,
                      codec::CentroidGradient gradient = codec::CentroidGradient::kSum);
 
-/// Options of the training task that a file remembers (history_json, key "task": canonical option name → value), as text:
-/// tokens-per-sample, sample-break-mode … Empty where nothing is remembered.
+/// Options of the training task that a file remembers (history_json, key "task": canonical option name →
+/// value), as text: tokens-per-sample, sample-break-mode … Empty where nothing is remembered.
 std::map<std::string, std::string> stored_task_options(const pack::ModelFile& file);
 
-/// A CPU tensor as the file holds it; the bytes are copied. Errors: kInternal for a type the file does not know.
+/// A CPU tensor as the file holds it; the bytes are copied. Errors: kInternal for a type the file does not
+/// know.
 pack::RawTensor to_raw_tensor(const at::Tensor& tensor);
 /// The inverse, a copy of its own.
 at::Tensor from_raw_tensor(const pack::RawTensor& raw);
 
-/// Errors: kData when a data folder's dictionary is not the model's, naming the first word that differs. A shorter
-/// dictionary that agrees as far as it goes is refused too: its numbers fit, its words do not.
-void require_same_dictionary(const text::Dictionary& model_dictionary, const text::Dictionary& data_dictionary,
-                             const std::string& data_name);
+/// Errors: kData when a data folder's dictionary is not the model's, naming the first word that differs. A
+/// shorter dictionary that agrees as far as it goes is refused too: its numbers fit, its words do not.
+void require_same_dictionary(const text::Dictionary& model_dictionary,
+                             const text::Dictionary& data_dictionary, const std::string& data_name);
 
 }  // namespace quantnoise::train

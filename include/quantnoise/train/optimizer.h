@@ -1,6 +1,6 @@
 #pragma once
-// Optimizers on the unique parameters of a model. Their state is keyed by canonical name, so that an exchange of one
-// weight's representation drops the state of that tensor alone, and checkpoints can name it.
+// Optimizers on the unique parameters of a model. Their state is keyed by canonical name, so that an exchange
+// of one weight's representation drops the state of that tensor alone, and checkpoints can name it.
 
 #include <torch/torch.h>
 
@@ -19,7 +19,8 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   virtual std::string name() const = 0;
-  /// Takes these parameters from now on. State of names whose tensor is the same as before is kept, other state dropped.
+  /// Takes these parameters from now on. State of names whose tensor is the same as before is kept, other
+  /// state dropped.
   void bind(std::vector<quant::NamedParameter> parameters);
   const std::vector<quant::NamedParameter>& parameters() const { return parameters_; }
 
@@ -45,7 +46,8 @@ class Optimizer {
     TensorState* state;
   };
 
-  /// Called with the parameters that have a gradient, in their order; under NoGradGuard. A new tensor's state is empty.
+  /// Called with the parameters that have a gradient, in their order; under NoGradGuard. A new tensor's state
+  /// is empty.
   virtual void update(std::vector<Item>& items) = 0;
 
  private:
@@ -60,7 +62,7 @@ struct OptimizerOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double momentum = -1;      ///< negative: the optimizer's default
+  double momentum = -1;  ///< negative: the optimizer's default
   double weight_decay = 0;
 };
 /// Errors: kConfig for adam-betas that are not two numbers below 1.

@@ -26,8 +26,8 @@ inline constexpr const char* kNoEffect = "without effect here";
 /// Declares everything `qn train` accepts. The positional argument is the option "data".
 void declare_train_options(config::OptionTable& table);
 
-/// Declares everything `qn quantize` accepts: "model" (positional), "quantization-config-path" (alias "config"),
-/// "output" (alias "o"), "pq-iterations", "pq-gradient", "seed", "threads", "log-format".
+/// Declares everything `qn quantize` accepts: "model" (positional), "quantization-config-path" (alias
+/// "config"), "output" (alias "o"), "pq-iterations", "pq-gradient", "seed", "threads", "log-format".
 void declare_quantize_options(config::OptionTable& table);
 
 /// Sets the defaults of the architecture given by --arch, with the rank kArchitecture.

@@ -10,8 +10,8 @@ namespace quantnoise::train {
 struct Output {
   std::function<void(const std::string& line)> result;   ///< results: standard output
   std::function<void(const std::string& line)> message;  ///< everything else: standard error
-  /// The updating line of a terminal: replaces what status() showed before. Set it only when standard error is a
-  /// terminal; status("") wipes the line, and is called before every message and result.
+  /// The updating line of a terminal: replaces what status() showed before. Set it only when standard error
+  /// is a terminal; status("") wipes the line, and is called before every message and result.
   std::function<void(const std::string& line)> status;
 };
 

@@ -23,9 +23,9 @@ class Task {
   /// Errors: kData for a missing or empty split.
   virtual std::shared_ptr<const data::BatchDataset> dataset(const std::string& split, bool combine,
                                                             int64_t max_positions) const = 0;
-  /// A new model: of the architecture in `file` when there is one (its weights are not loaded), else as the options say;
-  /// dropout rates are the options' in any case. Errors: kConfig for an explicit option that conflicts with the file,
-  /// naming both; kData when the file's dictionary is not the data's.
+  /// A new model: of the architecture in `file` when there is one (its weights are not loaded), else as the
+  /// options say; dropout rates are the options' in any case. Errors: kConfig for an explicit option that
+  /// conflicts with the file, naming both; kData when the file's dictionary is not the data's.
   virtual std::shared_ptr<models::LanguageModel> build_model(const pack::ModelFile* file) const = 0;
   /// What a model file tells about the task: one JSON object.
   virtual std::string describe() const = 0;
@@ -33,8 +33,8 @@ class Task {
 
 /// Names for --task.
 std::vector<std::string> task_names();
-/// Opens the data of the task. The values must outlive it. Errors: kUsage without data; kConfig for an unknown task;
-/// those of the data.
+/// Opens the data of the task. The values must outlive it. Errors: kUsage without data; kConfig for an
+/// unknown task; those of the data.
 std::unique_ptr<Task> make_task(const config::OptionValues& values);
 
 }  // namespace quantnoise::train

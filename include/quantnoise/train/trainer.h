@@ -18,17 +18,17 @@ namespace quantnoise::train {
 
 struct TrainerOptions {
   uint64_t seed = 1;
-  double clip_norm = 0;                       ///< 0: no limit
-  at::ScalarType compute_type = at::kFloat;   ///< kFloat or kBFloat16
+  double clip_norm = 0;                      ///< 0: no limit
+  at::ScalarType compute_type = at::kFloat;  ///< kFloat or kBFloat16
 };
 
 struct UpdateStats {
-  double loss = 0;          ///< natural log, summed over all batches
+  double loss = 0;  ///< natural log, summed over all batches
   int64_t sample_size = 0;
-  int64_t num_tokens = 0;   ///< targets
+  int64_t num_tokens = 0;  ///< targets
   int64_t num_sentences = 0;
   double lr = 0;
-  double gradient_norm = 0; ///< before clipping
+  double gradient_norm = 0;  ///< before clipping
   bool clipped = false;
 };
 
@@ -36,12 +36,13 @@ struct UpdateStats {
 class Trainer {
  public:
   Trainer(std::shared_ptr<models::LanguageModel> model, std::unique_ptr<Criterion> criterion,
-          std::unique_ptr<Optimizer> optimizer, std::unique_ptr<LrScheduler> scheduler, const TrainerOptions& options);
+          std::unique_ptr<Optimizer> optimizer, std::unique_ptr<LrScheduler> scheduler,
+          const TrainerOptions& options);
 
-  /// Update number num_updates() (from 0) with these batches: gradients are summed over them and divided by the total
-  /// sample size. Every random draw is a function of (seed, update, batch in the update).
-  /// Errors: kNumeric for a loss or gradient that is not finite, naming the first layer or parameter at fault; weights
-  /// and optimizer are then as before.
+  /// Update number num_updates() (from 0) with these batches: gradients are summed over them and divided by
+  /// the total sample size. Every random draw is a function of (seed, update, batch in the update). Errors:
+  /// kNumeric for a loss or gradient that is not finite, naming the first layer or parameter at fault;
+  /// weights and optimizer are then as before.
   UpdateStats update(std::span<const data::Batch> batches);
 
   int64_t num_updates() const { return num_updates_; }
@@ -66,8 +67,8 @@ class Trainer {
   int64_t num_updates_ = 0;
 };
 
-/// Makes torch's operators repeatable (without filling uninitialized memory) and, when num_threads > 0, sets their
-/// number of threads. Process-wide.
+/// Makes torch's operators repeatable (without filling uninitialized memory) and, when num_threads > 0, sets
+/// their number of threads. Process-wide.
 void set_up_torch(int num_threads);
 
 }  // namespace quantnoise::train

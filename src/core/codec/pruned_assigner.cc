@@ -26,6 +26,7 @@ constexpr int64_t kBatchBlocks = 1024;
 struct Batch {
   int64_t begin = 0;
   int64_t count = 0;
+  int64_t chunk_end = 0;  // of the blocks this thread works on
   uint16_t* codes = nullptr;
   uint16_t* bounds = nullptr;  // (num_groups, kBatchBlocks)
 };
@@ -76,7 +77,9 @@ class PrunedAssigner : public BlockAssigner {
       ClusterSums& partial = partials[static_cast<size_t>(begin / grain)] = empty_sums();
       const auto scratch = std::make_unique<Scratch>();
       for (int64_t first = begin; first < end; first += kBatchBlocks) {
-        assign_batch(first, std::min(kBatchBlocks, end - first), *scratch, partial);
+        const Batch batch{first, std::min(kBatchBlocks, end - first), end, codes_.data() + first,
+                          bounds_.data() + first * groups_.num_groups()};
+        assign_batch(batch, *scratch, partial);
       }
     });
     has_bounds_ = true;
@@ -97,21 +100,46 @@ class PrunedAssigner : public BlockAssigner {
 
   const float* block(int64_t number) const { return matrix_.values.data() + number * matrix_.block_size; }
 
-  void assign_batch(int64_t begin, int64_t count, Scratch& scratch, ClusterSums& sums) {
-    const Batch batch{begin, count, codes_.data() + begin, bounds_.data() + begin * groups_.num_groups()};
+  void assign_batch(const Batch& batch, Scratch& scratch, ClusterSums& sums) {
     const kernels::KernelTable& table = kernels::kernel_table();
-    std::copy_n(batch.codes, count, scratch.previous_codes);
+    std::copy_n(batch.codes, batch.count, scratch.previous_codes);
     if (has_bounds_) {
-      table.own_distance({block(begin), nullptr, count, matrix_.block_size, centroids_.data(), half_norms_.data(),
-                          num_centroids_},
+      table.own_distance({block(batch.begin), nullptr, batch.count, matrix_.block_size, centroids_.data(),
+                          half_norms_.data(), num_centroids_},
                          batch.codes,
                          {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
-      for (int group = 0; group < groups_.num_groups(); ++group) revisit_group(batch, group, scratch);
+      for (int group = 0; group < groups_.num_groups(); ++group) {
+        fetch_ahead(batch, group);
+        revisit_group(batch, group, scratch);
+      }
     } else {
       first_visit(batch);
     }
-    for (int64_t i = 0; i < count; ++i) sums.num_changed += batch.codes[i] != scratch.previous_codes[i];
-    table.accumulate(block(begin), batch.codes, count, matrix_.block_size, sums.sums.data(), sums.counts.data());
+    for (int64_t i = 0; i < batch.count; ++i) sums.num_changed += batch.codes[i] != scratch.previous_codes[i];
+    table.accumulate(block(batch.begin), batch.codes, batch.count, matrix_.block_size, sums.sums.data(),
+                     sums.counts.data());
+  }
+
+  // Asks for this group's share of the next batch's blocks and bounds: the walk through memory is too ragged for the
+  // hardware to foresee.
+  void fetch_ahead(const Batch& batch, int group) const {
+    const int64_t next = batch.begin + kBatchBlocks;
+    if (next + kBatchBlocks > batch.chunk_end) return;
+    fetch_share(block(next), kBatchBlocks * matrix_.block_size * int64_t{sizeof(float)}, group);
+    fetch_share(bounds_.data() + next * groups_.num_groups(),
+                kBatchBlocks * groups_.num_groups() * int64_t{sizeof(uint16_t)}, group);
+  }
+
+  void fetch_share(const void* start, int64_t num_bytes, int group) const {
+    constexpr int64_t kCacheLine = 64, kPage = 4096;
+    const char* bytes = static_cast<const char*>(start);
+    const int64_t share = base::round_up(base::ceil_div(num_bytes, groups_.num_groups()), kCacheLine);
+    const int64_t end = std::min(num_bytes, share * (group + 1));
+    // Prefetches to a page without an entry in the address cache are dropped by some processors; a read makes one.
+    for (int64_t at = share * group; at < end; at += kPage) {
+      static_cast<void>(*static_cast<const volatile char*>(bytes + at));
+    }
+    for (int64_t at = share * group; at < end; at += kCacheLine) __builtin_prefetch(bytes + at, 0, 2);
   }
 
   kernels::ScoreArgs group_args(const Batch& batch, int group, const uint16_t* picks, int64_t num_picks) const {

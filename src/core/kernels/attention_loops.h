@@ -9,7 +9,8 @@ namespace {
 
 constexpr int64_t kVectorsPerBlock = kKeyBlock / kLanes;
 
-/// A kLanes × kLanes square by repeated perfect shuffles: log2(kLanes) rounds of zipping row i with row i + kLanes/2.
+/// A kLanes × kLanes square by repeated perfect shuffles: log2(kLanes) rounds of zipping row i with row i +
+/// kLanes/2.
 inline void transpose_square(Words rows[kLanes]) {
   Words next[kLanes];
   for (int round = 1; round < kLanes; round *= 2) {
@@ -122,7 +123,9 @@ inline void scale_into(const float* in, int64_t count, float factor, Out* out) {
   for (; i + kLanes <= count; i += kLanes) store(out + i, load(in + i) * factor);
   for (; i < count; ++i) store_one(out + i, in[i] * factor);
 }
-inline void scale_f32(const float* in, int64_t count, float factor, float* out) { scale_into(in, count, factor, out); }
+inline void scale_f32(const float* in, int64_t count, float factor, float* out) {
+  scale_into(in, count, factor, out);
+}
 inline void scale_bf16(const float* in, int64_t count, float factor, uint16_t* out) {
   scale_into(in, count, factor, out);
 }
@@ -171,8 +174,8 @@ inline void widen(const uint16_t* in, int64_t count, float* out) {
 
 /// Four rows of a times 16 columns of b at a time.
 template <int kRows>
-inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc,
-                      bool accumulate) {
+inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                      int64_t ldc, bool accumulate) {
   constexpr int kVectors = 16 / kLanes;
   Floats sums[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
@@ -189,8 +192,8 @@ inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, in
   }
 }
 
-inline void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-                 int64_t ldc, bool accumulate) {
+inline void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
+                 float* c, int64_t ldc, bool accumulate) {
   for (int64_t column = 0; column < n; column += 16) {
     int64_t row = 0;
     for (; row + 4 <= m; row += 4) {
@@ -203,8 +206,10 @@ inline void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, c
 }
 
 inline constexpr AttentionKernels attention_set(const char* name) {
-  return {name,      transpose, softmax_row, softmax_backward_row, multiply_f32, multiply_bf16, scale_f32, scale_bf16, dot_f32,
-          dot_bf16, pair_rows, pair_rows_bf16, widen, gemm};
+  return {name,         transpose,     softmax_row, softmax_backward_row,
+          multiply_f32, multiply_bf16, scale_f32,   scale_bf16,
+          dot_f32,      dot_bf16,      pair_rows,   pair_rows_bf16,
+          widen,        gemm};
 }
 
 }  // namespace

@@ -6,7 +6,8 @@ namespace quantnoise::kernels {
 
 const CrossEntropyKernels& cross_entropy_kernels() {
 #if defined(__x86_64__)
-  static const CrossEntropyKernels& chosen = same_set(kCrossEntropyPortable, kCrossEntropyAvx2, kCrossEntropyAvx512);
+  static const CrossEntropyKernels& chosen =
+      same_set(kCrossEntropyPortable, kCrossEntropyAvx2, kCrossEntropyAvx512);
 #else
   static const CrossEntropyKernels& chosen = kCrossEntropyPortable;
 #endif

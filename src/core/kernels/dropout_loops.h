@@ -49,7 +49,8 @@ inline void philox_round(Counter& counter, uint32_t key0, uint32_t key1) {
   counter.word[3] = first.low;
 }
 
-/// Multipliers of kChainDraws consecutive draws for each chain; draw_groups: index of a chain's first draw / 4.
+/// Multipliers of kChainDraws consecutive draws for each chain; draw_groups: index of a chain's first draw
+/// / 4.
 inline void next_multipliers(const DropoutDraws& draws, const uint64_t draw_groups[kChains], Floats* out) {
   Counter counters[kChains];
   for (int chain = 0; chain < kChains; ++chain) counters[chain] = first_counter(draws, draw_groups[chain]);
@@ -66,8 +67,8 @@ inline void next_multipliers(const DropoutDraws& draws, const uint64_t draw_grou
     const Words* word = counters[chain].word;
     const Words even_low = zip_low(word[0], word[2]), even_high = zip_high(word[0], word[2]);
     const Words odd_low = zip_low(word[1], word[3]), odd_high = zip_high(word[1], word[3]);
-    const Words ordered[4] = {zip_low(even_low, odd_low), zip_high(even_low, odd_low), zip_low(even_high, odd_high),
-                              zip_high(even_high, odd_high)};
+    const Words ordered[4] = {zip_low(even_low, odd_low), zip_high(even_low, odd_low),
+                              zip_low(even_high, odd_high), zip_high(even_high, odd_high)};
     for (int i = 0; i < 4; ++i) out[4 * chain + i] = ordered[i] < draws.threshold ? Floats{} : survivor;
   }
 }
@@ -121,8 +122,8 @@ inline Floats prepared(Floats x) {
 }
 
 template <Before kBefore, typename In, typename Out>
-inline void apply_few(const DropoutDraws& draws, uint64_t first, int64_t count, const In* x, const float* residual,
-                      Out* out) {
+inline void apply_few(const DropoutDraws& draws, uint64_t first, int64_t count, const In* x,
+                      const float* residual, Out* out) {
   float factors[kDrawsAtOnce];
   multipliers(draws, first, count, factors);
   for (int64_t i = 0; i < count; ++i) {
@@ -134,8 +135,8 @@ inline void apply_few(const DropoutDraws& draws, uint64_t first, int64_t count, 
 }
 
 template <Before kBefore, typename In, typename Out>
-inline void apply(const DropoutDraws& draws, uint64_t first, int64_t count, const In* x, const float* residual,
-                  Out* out) {
+inline void apply(const DropoutDraws& draws, uint64_t first, int64_t count, const In* x,
+                  const float* residual, Out* out) {
   int64_t done = first % 4 == 0 ? 0 : static_cast<int64_t>(4 - first % 4);
   if (done > count) done = count;
   if (done > 0) apply_few<kBefore>(draws, first, done, x, residual, out);
@@ -150,12 +151,14 @@ inline void apply(const DropoutDraws& draws, uint64_t first, int64_t count, cons
     }
   }
   if (done < count) {
-    apply_few<kBefore>(draws, first + done, count - done, x + done, residual ? residual + done : nullptr, out + done);
+    apply_few<kBefore>(draws, first + done, count - done, x + done, residual ? residual + done : nullptr,
+                       out + done);
   }
 }
 
 template <typename Value>
-inline void relu_backward(const Value* gradient, const Value* result, int64_t count, float scale, Value* out) {
+inline void relu_backward(const Value* gradient, const Value* result, int64_t count, float scale,
+                          Value* out) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     store(out + i, load(result + i) > 0 ? load(gradient + i) * scale : Floats{});
@@ -167,7 +170,8 @@ inline void dropout_f32(const DropoutDraws& draws, uint64_t first, int64_t count
                         const float* residual, float* out) {
   apply<Before::kNothing>(draws, first, count, x, residual, out);
 }
-inline void dropout_bf16(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out) {
+inline void dropout_bf16(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x,
+                         uint16_t* out) {
   apply<Before::kNothing>(draws, first, count, x, nullptr, out);
 }
 inline void dropout_bf16_to_f32(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x,
@@ -182,10 +186,12 @@ inline void dropout_f32_to_bf16(const DropoutDraws& draws, uint64_t first, int64
 inline void relu_f32(const DropoutDraws& draws, uint64_t first, int64_t count, const float* x, float* out) {
   apply<Before::kRelu>(draws, first, count, x, nullptr, out);
 }
-inline void relu_bf16(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x, uint16_t* out) {
+inline void relu_bf16(const DropoutDraws& draws, uint64_t first, int64_t count, const uint16_t* x,
+                      uint16_t* out) {
   apply<Before::kRelu>(draws, first, count, x, nullptr, out);
 }
-inline void relu_backward_f32(const float* gradient, const float* result, int64_t count, float scale, float* out) {
+inline void relu_backward_f32(const float* gradient, const float* result, int64_t count, float scale,
+                              float* out) {
   relu_backward(gradient, result, count, scale, out);
 }
 inline void relu_backward_bf16(const uint16_t* gradient, const uint16_t* result, int64_t count, float scale,
@@ -194,8 +200,9 @@ inline void relu_backward_bf16(const uint16_t* gradient, const uint16_t* result,
 }
 
 inline constexpr DropoutKernels dropout_set(const char* name) {
-  return {name,        multipliers,         multiplier_rows,     dropout_f32, dropout_bf16,
-          dropout_bf16_to_f32, dropout_f32_to_bf16, relu_f32, relu_bf16, relu_backward_f32, relu_backward_bf16};
+  return {name,         multipliers,         multiplier_rows,     dropout_f32,
+          dropout_bf16, dropout_bf16_to_f32, dropout_f32_to_bf16, relu_f32,
+          relu_bf16,    relu_backward_f32,   relu_backward_bf16};
 }
 
 }  // namespace

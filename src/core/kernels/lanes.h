@@ -1,6 +1,6 @@
 #pragma once
-// Vectors through the compiler's vector extension: one source for every instruction set. The flags of the including file
-// choose the width, so everything here has internal linkage.
+// Vectors through the compiler's vector extension: one source for every instruction set. The flags of the
+// including file choose the width, so everything here has internal linkage.
 
 #if defined(__AVX2__) || defined(__SSE2__)
 #include <immintrin.h>
@@ -65,7 +65,8 @@ inline void store_one(float* to, float value) { *to = value; }
 inline void store_one(uint16_t* to, float value) {
   uint32_t bits;
   __builtin_memcpy(&bits, &value, 4);
-  *to = value == value ? static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16) : uint16_t{0x7fc0};
+  *to =
+      value == value ? static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16) : uint16_t{0x7fc0};
 }
 
 inline Floats max_of(Floats a, Floats b) { return a > b ? a : b; }
@@ -81,13 +82,15 @@ inline float max_lanes(Floats value) {
   return best;
 }
 
-/// e^x to 2 ulp; 0 below -87.3 (and for -inf), inf above 88.7; NaN stays NaN. Cephes' polynomial on [-ln2/2, ln2/2].
+/// e^x to 2 ulp; 0 below -87.3 (and for -inf), inf above 88.7; NaN stays NaN. Cephes' polynomial on [-ln2/2,
+/// ln2/2].
 inline Floats exp_of(Floats x) {
   const Floats low = broadcast(-87.3f);
   const Floats high = broadcast(88.7f);
   Floats clamped = x < low ? low : x;
   clamped = clamped > high ? high : clamped;
-  const float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer that sits in the low mantissa bits
+  const float kMagic =
+      12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer that sits in the low mantissa bits
   const Floats shifted = clamped * 1.44269504088896341f + kMagic;
   const Floats n = shifted - kMagic;
   const Floats r = clamped - n * 0.693359375f + n * 2.12194440e-4f;

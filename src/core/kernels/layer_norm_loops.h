@@ -52,7 +52,8 @@ struct RowSums {
 
 /// Adds to the sums of gamma and beta on the way.
 template <typename In>
-inline RowSums sum_row(const LayerNormRows& rows, int64_t r, const In* gradient, const LayerNormGradients& out) {
+inline RowSums sum_row(const LayerNormRows& rows, int64_t r, const In* gradient,
+                       const LayerNormGradients& out) {
   const float* x = rows.x + r * rows.cols;
   const float mean = rows.mean[r], inverse_std = rows.inverse_std[r];
   Floats sums{}, projections{};
@@ -79,7 +80,8 @@ inline RowSums sum_row(const LayerNormRows& rows, int64_t r, const In* gradient,
 }
 
 template <typename In>
-inline void differentiate_rows(const LayerNormRows& rows, const In* gradients, const LayerNormGradients& out) {
+inline void differentiate_rows(const LayerNormRows& rows, const In* gradients,
+                               const LayerNormGradients& out) {
   const float inverse_cols = 1.0f / static_cast<float>(rows.cols);
   for (int64_t r = 0; r < rows.rows; ++r) {
     const In* gradient = gradients + r * rows.cols;
@@ -98,7 +100,8 @@ inline void differentiate_rows(const LayerNormRows& rows, const In* gradients, c
     }
     for (; i < rows.cols; ++i) {
       const float normalized = (x[i] - mean) * inverse_std;
-      const float result = (load_one(gradient + i) * rows.gamma[i] - shift - normalized * slope) * inverse_std;
+      const float result =
+          (load_one(gradient + i) * rows.gamma[i] - shift - normalized * slope) * inverse_std;
       to[i] = added ? result + added[i] : result;
     }
   }
@@ -109,7 +112,8 @@ inline void forward_bf16(const LayerNormRows& rows, uint16_t* out) { normalize_r
 inline void backward_f32(const LayerNormRows& rows, const float* gradient, const LayerNormGradients& out) {
   differentiate_rows(rows, gradient, out);
 }
-inline void backward_bf16(const LayerNormRows& rows, const uint16_t* gradient, const LayerNormGradients& out) {
+inline void backward_bf16(const LayerNormRows& rows, const uint16_t* gradient,
+                          const LayerNormGradients& out) {
   differentiate_rows(rows, gradient, out);
 }
 

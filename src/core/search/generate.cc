@@ -22,10 +22,12 @@ class Sampler {
  public:
   Sampler(const GenerateOptions& options, int64_t sample)
       : options_(options),
-        stream_(options.seed, base::hash_name("generate"), options.prompt_number, static_cast<uint32_t>(sample)) {}
+        stream_(options.seed, base::hash_name("generate"), options.prompt_number,
+                static_cast<uint32_t>(sample)) {}
 
   bool done() const { return done_; }
-  /// Chooses the next token from its logits and returns it. A finished sample goes on with its last token, unheard.
+  /// Chooses the next token from its logits and returns it. A finished sample goes on with its last token,
+  /// unheard.
   int64_t step(std::span<const float> logits) {
     if (done_) return last_;
     scores_.assign(logits.begin(), logits.end());
@@ -66,8 +68,8 @@ void check_request(const Scorer& scorer, std::span<const int64_t> prompt, const 
              ", expected at least 1");
   QN_REQUIRE(!prompt.empty(), ErrorKind::kData, "a prompt needs at least one token");
   const auto length = static_cast<int64_t>(prompt.size());
-  QN_REQUIRE(scorer.max_positions() <= 0 || length <= scorer.max_positions(), ErrorKind::kData, "the prompt has ",
-             length, " tokens, the model sees at most ", scorer.max_positions());
+  QN_REQUIRE(scorer.max_positions() <= 0 || length <= scorer.max_positions(), ErrorKind::kData,
+             "the prompt has ", length, " tokens, the model sees at most ", scorer.max_positions());
 }
 
 }  // namespace
@@ -83,8 +85,10 @@ std::vector<GeneratedSequence> generate(Scorer& scorer, std::span<const int64_t>
   std::span<const float> logits = scorer.start(prompt, options.num_samples);
   const auto vocabulary = logits.size() / samplers.size();
   while (true) {
-    for (size_t i = 0; i < samplers.size(); ++i) tokens[i] = samplers[i].step(logits.subspan(i * vocabulary, vocabulary));
-    const bool all_done = std::all_of(samplers.begin(), samplers.end(), [](const Sampler& s) { return s.done(); });
+    for (size_t i = 0; i < samplers.size(); ++i)
+      tokens[i] = samplers[i].step(logits.subspan(i * vocabulary, vocabulary));
+    const bool all_done =
+        std::all_of(samplers.begin(), samplers.end(), [](const Sampler& s) { return s.done(); });
     const bool no_room = scorer.max_positions() > 0 && position >= scorer.max_positions();
     if (all_done || no_room) break;
     logits = scorer.advance(tokens);

@@ -37,7 +37,8 @@ int64_t best_token(std::span<const float> logits) {
 }
 
 /// The tokens that top-k and top-p leave; sorted by score whenever one of them is on.
-std::vector<Candidate> candidates_of(std::span<const float> logits, const SamplingOptions& options, float best) {
+std::vector<Candidate> candidates_of(std::span<const float> logits, const SamplingOptions& options,
+                                     float best) {
   std::vector<int64_t> tokens;
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] != kImpossible) tokens.push_back(static_cast<int64_t>(i));

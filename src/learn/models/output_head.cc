@@ -8,7 +8,8 @@
 namespace quantnoise::models {
 
 EmbeddingInput::EmbeddingInput(const TransformerLmOptions& options)
-    : table_(nn::EmbeddingOptions(options.vocab_size, options.decoder_input_dim).padding_idx(options.padding_idx)) {
+    : table_(nn::EmbeddingOptions(options.vocab_size, options.decoder_input_dim)
+                 .padding_idx(options.padding_idx)) {
   const at::NoGradGuard no_grad;
   at::Tensor weight = table_->weight();
   weight.normal_(0, std::pow(static_cast<double>(options.decoder_input_dim), -0.5));
@@ -33,7 +34,8 @@ at::Tensor ProjectionHead::nll_sum(const at::Tensor& features, const at::Tensor&
   return nn::chunked_nll_sum(features, projection_->slot(), targets, options);
 }
 
-at::Tensor ProjectionHead::target_log_probs(const at::Tensor& features, const at::Tensor& targets, bool training) {
+at::Tensor ProjectionHead::target_log_probs(const at::Tensor& features, const at::Tensor& targets,
+                                            bool training) {
   nn::ChunkedLossOptions options;
   options.padding_idx = padding_idx_;
   options.training = training;

@@ -76,8 +76,9 @@ const Architecture& find_architecture(const std::string& name) {
     known.push_back(architecture.name);
   }
   const std::vector<std::string> nearest = nearest_names(name, known);
-  throw Error(ErrorKind::kConfig, str_cat("unknown architecture '", name, "'"),
-              str_cat(nearest.empty() ? "known: " : "nearest: ", join(nearest.empty() ? known : nearest, ", ")));
+  throw Error(
+      ErrorKind::kConfig, str_cat("unknown architecture '", name, "'"),
+      str_cat(nearest.empty() ? "known: " : "nearest: ", join(nearest.empty() ? known : nearest, ", ")));
 }
 
 std::shared_ptr<LanguageModel> make_model(const std::string& family, const std::string& options_json) {

@@ -1,5 +1,6 @@
 #pragma once
-// Where a decoder's input vectors come from. Plain embeddings here; other kinds register other modules under the same name.
+// Where a decoder's input vectors come from. Plain embeddings here; other kinds register other modules under
+// the same name.
 
 #include <torch/torch.h>
 

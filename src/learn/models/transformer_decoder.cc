@@ -21,7 +21,8 @@ nn::Linear make_projection(int64_t in, int64_t out) {
 
 TransformerDecoderImpl::TransformerDecoderImpl(const TransformerLmOptions& options)
     : options_(options),
-      embed_scale_(options.no_scale_embedding ? 1.0 : std::sqrt(static_cast<double>(options.decoder_embed_dim))) {
+      embed_scale_(options.no_scale_embedding ? 1.0
+                                              : std::sqrt(static_cast<double>(options.decoder_embed_dim))) {
   make_input();
   make_layers();
   make_output();
@@ -32,14 +33,14 @@ void TransformerDecoderImpl::make_input() {
   register_module("embed_tokens", input->table());
   input_ = std::move(input);
   if (options_.decoder_input_dim != options_.decoder_embed_dim) {
-    project_in_dim_ =
-        register_module("project_in_dim", make_projection(options_.decoder_input_dim, options_.decoder_embed_dim));
+    project_in_dim_ = register_module(
+        "project_in_dim", make_projection(options_.decoder_input_dim, options_.decoder_embed_dim));
   }
   if (options_.no_token_positional_embeddings) return;
   if (options_.decoder_learned_pos) {
     learned_positions_ = register_module(
-        "embed_positions",
-        nn::make_learned_positions(options_.max_target_positions, options_.decoder_embed_dim, options_.padding_idx));
+        "embed_positions", nn::make_learned_positions(options_.max_target_positions,
+                                                      options_.decoder_embed_dim, options_.padding_idx));
   } else {
     fixed_positions_.emplace(options_.decoder_embed_dim, options_.padding_idx);
   }
@@ -59,8 +60,8 @@ void TransformerDecoderImpl::make_output() {
     layer_norm_ = register_module("layer_norm", nn::LayerNorm(options_.decoder_embed_dim));
   }
   if (options_.decoder_output_dim != options_.decoder_embed_dim) {
-    project_out_dim_ =
-        register_module("project_out_dim", make_projection(options_.decoder_embed_dim, options_.decoder_output_dim));
+    project_out_dim_ = register_module(
+        "project_out_dim", make_projection(options_.decoder_embed_dim, options_.decoder_output_dim));
   }
   auto head = std::make_unique<ProjectionHead>(options_, *input_);
   register_module("output_projection", head->projection());
@@ -101,7 +102,8 @@ at::Tensor TransformerDecoderImpl::forward(const at::Tensor& tokens, DecoderCach
   nn::ResidualStream stream(embed(tokens, past));
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto number = static_cast<int64_t>(i);
-    if (nn::layer_is_dropped("decoder.layerdrop", number, options_.decoder_layerdrop, is_training())) continue;
+    if (nn::layer_is_dropped("decoder.layerdrop", number, options_.decoder_layerdrop, is_training()))
+      continue;
     layers_[i]->forward(stream, cache != nullptr ? &(*cache)[i] : nullptr);
   }
   at::Tensor features = layer_norm_ ? stream.normalized(layer_norm_) : stream.sum();

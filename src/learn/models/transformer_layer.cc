@@ -3,7 +3,8 @@
 
 namespace quantnoise::models {
 
-TransformerDecoderLayerImpl::TransformerDecoderLayerImpl(const TransformerLmOptions& options, const std::string& path)
+TransformerDecoderLayerImpl::TransformerDecoderLayerImpl(const TransformerLmOptions& options,
+                                                         const std::string& path)
     : path_(path),
       normalize_before_(options.decoder_normalize_before),
       dropout_(options.dropout),

@@ -64,9 +64,11 @@ TransformerLmOptions checked(TransformerLmOptions options) {
   QN_REQUIRE(heads > 0 && options.decoder_embed_dim % heads == 0, ErrorKind::kConfig,
              "decoder-attention-heads: found ", heads, ", expected a divisor of decoder-embed-dim ",
              options.decoder_embed_dim);
-  QN_REQUIRE(!options.share_decoder_input_output_embed || options.decoder_input_dim == options.decoder_output_dim,
-             ErrorKind::kConfig, "share-decoder-input-output-embed: found decoder-input-dim ",
-             options.decoder_input_dim, " and decoder-output-dim ", options.decoder_output_dim, ", expected the same");
+  QN_REQUIRE(
+      !options.share_decoder_input_output_embed || options.decoder_input_dim == options.decoder_output_dim,
+      ErrorKind::kConfig, "share-decoder-input-output-embed: found decoder-input-dim ",
+      options.decoder_input_dim, " and decoder-output-dim ", options.decoder_output_dim,
+      ", expected the same");
   return options;
 }
 

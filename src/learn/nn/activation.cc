@@ -53,7 +53,8 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
   return x;
 }
 
-at::Tensor activate_dropout(const at::Tensor& x, Activation activation, double p, const base::RandomStream& stream) {
+at::Tensor activate_dropout(const at::Tensor& x, Activation activation, double p,
+                            const base::RandomStream& stream) {
   if (activation == Activation::kRelu) return relu_dropout(x, p, stream);
   return dropout(activate(x, activation), p, stream);
 }

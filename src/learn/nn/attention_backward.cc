@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kTile = 64;
 
-/// Gradients of one head. The sums for keys and values are kept transposed (dim × 64 a block), because then the tile of
-/// probabilities, as it is computed, is the right operand of their products.
+/// Gradients of one head. The sums for keys and values are kept transposed (dim × 64 a block), because then
+/// the tile of probabilities, as it is computed, is the right operand of their products.
 template <typename T>
 class HeadBackward {
  public:
@@ -117,16 +117,17 @@ class HeadBackward {
   }
 
   void run_tile(const Tile& tile) {
-    pack_left_transposed(tile.q, tile.q_stride, tile.rows, problem_.dim, q_left_.data(), pack_scratch_.data());
+    pack_left_transposed(tile.q, tile.q_stride, tile.rows, problem_.dim, q_left_.data(),
+                         pack_scratch_.data());
     pack_left_transposed(tile.grad, tile.grad_stride, tile.rows, problem_.dim, grad_left_.data(),
                          pack_scratch_.data());
     const int64_t blocks = round_up(problem_.visible_keys(tile.first + tile.rows - 1), kBlock) / kBlock;
     if (blocks == 0) std::fill(q_sums_.begin(), q_sums_.end(), 0.0f);
     for (int64_t b = 0; b < blocks; ++b) {
-      block_gemm(tile.rows, kBlock, problem_.dim, tile.q, tile.q_stride, k_transposed_.data() + b * block_, kBlock,
-                 scores_.data(), kBlock, false);
-      block_gemm(tile.rows, kBlock, problem_.dim, tile.grad, tile.grad_stride, v_transposed_.data() + b * block_,
-                 kBlock, gradients_.data(), kBlock, false);
+      block_gemm(tile.rows, kBlock, problem_.dim, tile.q, tile.q_stride, k_transposed_.data() + b * block_,
+                 kBlock, scores_.data(), kBlock, false);
+      block_gemm(tile.rows, kBlock, problem_.dim, tile.grad, tile.grad_stride,
+                 v_transposed_.data() + b * block_, kBlock, gradients_.data(), kBlock, false);
       differentiate(tile, b);
       accumulate(tile, b);
     }
@@ -136,8 +137,8 @@ class HeadBackward {
   void differentiate(const Tile& tile, int64_t b) {
     if (problem_.has_dropout) {
       const auto draw = static_cast<uint64_t>(tile.number * problem_.num_keys + b * kBlock);
-      kernels::dropout_kernels().multiplier_rows(problem_.draws, draw, static_cast<uint64_t>(problem_.num_keys),
-                                                 tile.rows, factors_.data());
+      kernels::dropout_kernels().multiplier_rows(
+          problem_.draws, draw, static_cast<uint64_t>(problem_.num_keys), tile.rows, factors_.data());
     }
     kernels::SoftmaxBackwardRow row;
     row.bias = bias_.empty() ? nullptr : bias_.data() + b * kBlock;
@@ -222,9 +223,9 @@ class HeadBackward {
 }  // namespace
 
 template <typename T>
-void backward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k, const Operand<const T>& v,
-              const Operand<const T>& out, const float* log_sum_exp, const Operand<const T>& grad_out,
-              const Gradients<T>& gradients) {
+void backward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k,
+              const Operand<const T>& v, const Operand<const T>& out, const float* log_sum_exp,
+              const Operand<const T>& grad_out, const Gradients<T>& gradients) {
   at::parallel_for(0, problem.batch * problem.heads, 1, [&](int64_t begin, int64_t end) {
     const BlockGemmScope scope;
     HeadBackward<T> head(problem);
@@ -237,8 +238,9 @@ void backward(const Problem& problem, const Operand<const T>& q, const Operand<c
 template void backward<float>(const Problem&, const Operand<const float>&, const Operand<const float>&,
                               const Operand<const float>&, const Operand<const float>&, const float*,
                               const Operand<const float>&, const Gradients<float>&);
-template void backward<uint16_t>(const Problem&, const Operand<const uint16_t>&, const Operand<const uint16_t>&,
-                                 const Operand<const uint16_t>&, const Operand<const uint16_t>&, const float*,
-                                 const Operand<const uint16_t>&, const Gradients<uint16_t>&);
+template void backward<uint16_t>(const Problem&, const Operand<const uint16_t>&,
+                                 const Operand<const uint16_t>&, const Operand<const uint16_t>&,
+                                 const Operand<const uint16_t>&, const float*, const Operand<const uint16_t>&,
+                                 const Gradients<uint16_t>&);
 
 }  // namespace quantnoise::nn::tiles

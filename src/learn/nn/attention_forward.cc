@@ -69,8 +69,8 @@ class HeadForward {
 
   void score(const T* q, int64_t q_stride, int64_t rows, int64_t blocks) {
     for (int64_t b = 0; b < blocks; ++b) {
-      block_gemm(rows, kBlock, problem_.dim, q, q_stride, packed_k_.data() + b * block_elements(problem_.dim), kBlock,
-                 scores_.data() + b * tile_ * kBlock, kBlock, false);
+      block_gemm(rows, kBlock, problem_.dim, q, q_stride, packed_k_.data() + b * block_elements(problem_.dim),
+                 kBlock, scores_.data() + b * tile_ * kBlock, kBlock, false);
     }
   }
 
@@ -93,11 +93,12 @@ class HeadForward {
       float* block = scores_.data() + b * tile_ * kBlock;
       if (problem_.has_dropout) {
         const auto draw = static_cast<uint64_t>(query * problem_.num_keys + b * kBlock);
-        kernels::dropout_kernels().multiplier_rows(problem_.draws, draw, static_cast<uint64_t>(problem_.num_keys), rows,
-                                                   factors_.data());
+        kernels::dropout_kernels().multiplier_rows(
+            problem_.draws, draw, static_cast<uint64_t>(problem_.num_keys), rows, factors_.data());
       }
       block_gemm(rows, padded_dim_, kBlock, finished(block, rows * kBlock), kBlock,
-                 packed_v_.data() + b * block_elements(problem_.dim), padded_dim_, sums_.data(), padded_dim_, b > 0);
+                 packed_v_.data() + b * block_elements(problem_.dim), padded_dim_, sums_.data(), padded_dim_,
+                 b > 0);
     }
   }
 
@@ -117,7 +118,8 @@ class HeadForward {
   }
 
   void write_row(int64_t r, int64_t blocks, T* to) {
-    if (blocks == 0) return static_cast<void>(std::memset(to, 0, static_cast<size_t>(problem_.dim) * sizeof(T)));
+    if (blocks == 0)
+      return static_cast<void>(std::memset(to, 0, static_cast<size_t>(problem_.dim) * sizeof(T)));
     const float* from = sums_.data() + r * padded_dim_;
     const float factor = inverse_[static_cast<size_t>(r)];
     if constexpr (std::is_same_v<T, float>) {
@@ -145,8 +147,8 @@ class HeadForward {
 }  // namespace
 
 template <typename T>
-void forward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k, const Operand<const T>& v,
-             const Operand<T>& out, float* log_sum_exp) {
+void forward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k,
+             const Operand<const T>& v, const Operand<T>& out, float* log_sum_exp) {
   at::parallel_for(0, problem.batch * problem.heads, 1, [&](int64_t begin, int64_t end) {
     const BlockGemmScope scope;
     HeadForward<T> head(problem);
@@ -156,7 +158,8 @@ void forward(const Problem& problem, const Operand<const T>& q, const Operand<co
 
 template void forward<float>(const Problem&, const Operand<const float>&, const Operand<const float>&,
                              const Operand<const float>&, const Operand<float>&, float*);
-template void forward<uint16_t>(const Problem&, const Operand<const uint16_t>&, const Operand<const uint16_t>&,
-                                const Operand<const uint16_t>&, const Operand<uint16_t>&, float*);
+template void forward<uint16_t>(const Problem&, const Operand<const uint16_t>&,
+                                const Operand<const uint16_t>&, const Operand<const uint16_t>&,
+                                const Operand<uint16_t>&, float*);
 
 }  // namespace quantnoise::nn::tiles

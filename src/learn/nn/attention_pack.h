@@ -1,6 +1,6 @@
 #pragma once
-// Layouts of one head's rows as operands of block products. T: float, or uint16_t for bf16 bits; bf16 right operands go in
-// pairs of rows (block_gemm.h).
+// Layouts of one head's rows as operands of block products. T: float, or uint16_t for bf16 bits; bf16 right
+// operands go in pairs of rows (block_gemm.h).
 
 #include <cstdint>
 #include <cstring>
@@ -12,7 +12,9 @@ namespace quantnoise::nn::tiles {
 
 constexpr int64_t kBlock = kernels::kKeyBlock;
 
-inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+inline int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 /// Elements of one block in any of the layouts below.
 inline int64_t block_elements(int64_t dim) { return round_up(dim, 16) * kBlock; }
@@ -46,17 +48,19 @@ void pack_rows(const T* rows, int64_t row_stride, int64_t num_rows, int64_t dim,
   }
 }
 
-/// Left operand blockᵀ: (dim × 64) row-major, columns beyond num_rows zero. scratch: block_elements(dim) of T.
+/// Left operand blockᵀ: (dim × 64) row-major, columns beyond num_rows zero. scratch: block_elements(dim) of
+/// T.
 template <typename T>
-void pack_left_transposed(const T* rows, int64_t row_stride, int64_t num_rows, int64_t dim, T* out, T* scratch) {
+void pack_left_transposed(const T* rows, int64_t row_stride, int64_t num_rows, int64_t dim, T* out,
+                          T* scratch) {
   if constexpr (std::is_same_v<T, float>) {
     pack_transposed(rows, row_stride, num_rows, dim, out);
   } else {
     // A pair of rows is one 32-bit element of the transposing copy.
     const int64_t stride = round_up(dim, 16);
     pack_rows(rows, row_stride, num_rows, dim, scratch);
-    kernels::attention_kernels().transpose(reinterpret_cast<const uint32_t*>(scratch), stride, kBlock / 2, dim,
-                                           reinterpret_cast<uint32_t*>(out), kBlock / 2);
+    kernels::attention_kernels().transpose(reinterpret_cast<const uint32_t*>(scratch), stride, kBlock / 2,
+                                           dim, reinterpret_cast<uint32_t*>(out), kBlock / 2);
   }
 }
 

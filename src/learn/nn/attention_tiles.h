@@ -1,6 +1,6 @@
 #pragma once
-// Tiled attention on raw pointers: the operands of one head in the layouts that block products want, and the loops of the
-// forward and the backward pass over tiles of queries and blocks of keys.
+// Tiled attention on raw pointers: the operands of one head in the layouts that block products want, and the
+// loops of the forward and the backward pass over tiles of queries and blocks of keys.
 
 #include <torch/torch.h>
 
@@ -43,8 +43,8 @@ struct Problem {
 
 /// T: float, or uint16_t for bf16 bits. log_sum_exp: (batch, heads, num_queries).
 template <typename T>
-void forward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k, const Operand<const T>& v,
-             const Operand<T>& out, float* log_sum_exp);
+void forward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k,
+             const Operand<const T>& v, const Operand<T>& out, float* log_sum_exp);
 
 template <typename T>
 struct Gradients {
@@ -54,8 +54,8 @@ struct Gradients {
 };
 
 template <typename T>
-void backward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k, const Operand<const T>& v,
-              const Operand<const T>& out, const float* log_sum_exp, const Operand<const T>& grad_out,
-              const Gradients<T>& gradients);
+void backward(const Problem& problem, const Operand<const T>& q, const Operand<const T>& k,
+              const Operand<const T>& v, const Operand<const T>& out, const float* log_sum_exp,
+              const Operand<const T>& grad_out, const Gradients<T>& gradients);
 
 }  // namespace quantnoise::nn::tiles

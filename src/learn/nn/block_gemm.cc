@@ -14,14 +14,16 @@ namespace {
 
 constexpr int64_t kProbe = 16;
 
-/// The library throws for types and machines its block kernels do not know; ask once, and check what comes out.
+/// The library throws for types and machines its block kernels do not know; ask once, and check what comes
+/// out.
 template <typename T>
 bool library_multiplies_blocks(T one) {
   const std::vector<T> ones(kProbe * kProbe, one);
   std::vector<float> product(kProbe * kProbe, 0.0f);
   try {
     const bool pairs = sizeof(T) == 2;
-    blas::brgemm(kProbe, kProbe, kProbe, kProbe, kProbe, kProbe, false, ones.data(), ones.data(), product.data(), pairs);
+    blas::brgemm(kProbe, kProbe, kProbe, kProbe, kProbe, kProbe, false, ones.data(), ones.data(),
+                 product.data(), pairs);
   } catch (const std::exception&) {
     return false;
   }
@@ -43,8 +45,8 @@ bool block_gemm_has_bf16() {
   return has;
 }
 
-void block_gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-                int64_t ldc, bool accumulate) {
+void block_gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
+                float* c, int64_t ldc, bool accumulate) {
   if (library_has_f32()) {
     blas::brgemm(m, n, k, lda, ldb, ldc, accumulate, a, b, c);
   } else {
@@ -52,8 +54,8 @@ void block_gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, co
   }
 }
 
-void block_gemm(int64_t m, int64_t n, int64_t k, const uint16_t* a, int64_t lda, const uint16_t* b, int64_t ldb,
-                float* c, int64_t ldc, bool accumulate) {
+void block_gemm(int64_t m, int64_t n, int64_t k, const uint16_t* a, int64_t lda, const uint16_t* b,
+                int64_t ldb, float* c, int64_t ldc, bool accumulate) {
   blas::brgemm(m, n, k, lda, ldb, ldc, accumulate, reinterpret_cast<const at::BFloat16*>(a),
                reinterpret_cast<const at::BFloat16*>(b), c, true);
 }

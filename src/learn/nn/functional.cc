@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "learn/nn/product.h"
-#include "learn/quant/capsule.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/quant/capsule.h"
 
 namespace quantnoise::nn {
 

@@ -26,7 +26,8 @@ at::Tensor apply_draws(const at::Tensor& x, double p, const base::RandomStream& 
 }
 
 struct Dropout : public torch::autograd::Function<Dropout> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double p, const base::RandomStream& stream) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double p,
+                            const base::RandomStream& stream) {
     context->saved_data["p"] = p;
     context->saved_data["stream"] = stream_words(stream);
     return apply_draws(x, p, stream);
@@ -39,7 +40,8 @@ struct Dropout : public torch::autograd::Function<Dropout> {
 };
 
 struct ReluDropout : public torch::autograd::Function<ReluDropout> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double p, const base::RandomStream& stream) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double p,
+                            const base::RandomStream& stream) {
     const at::Tensor in = x.contiguous();
     const at::Tensor out = at::empty_like(in);
     const kernels::DropoutDraws draws = kernels::dropout_draws(stream, p);

@@ -13,13 +13,13 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows that stay in the first-level cache from the addition to the normalization; also the unit of the sums for γ and β,
-// fixed so that these do not depend on the threads.
+// Rows that stay in the first-level cache from the addition to the normalization; also the unit of the sums
+// for γ and β, fixed so that these do not depend on the threads.
 constexpr int64_t kRowsAtOnce = 16;
 
 /// sum = residual + dropout(branch) over a range of elements; without dropout the draws have threshold 0.
-void add_range(const kernels::DropoutDraws& draws, const at::Tensor& residual, const at::Tensor& branch, int64_t first,
-               int64_t count, float* sum) {
+void add_range(const kernels::DropoutDraws& draws, const at::Tensor& residual, const at::Tensor& branch,
+               int64_t first, int64_t count, float* sum) {
   const auto draw = static_cast<uint64_t>(first);
   const auto& kernel = kernels::dropout_kernels();
   if (is_half(branch)) {
@@ -42,8 +42,8 @@ void branch_range(const kernels::DropoutDraws& draws, const float* gradient, int
 }
 
 struct ResidualAdd : public torch::autograd::Function<ResidualAdd> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& residual_in, const at::Tensor& branch_in, double p,
-                            const base::RandomStream& stream) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& residual_in,
+                            const at::Tensor& branch_in, double p, const base::RandomStream& stream) {
     const at::Tensor residual = residual_in.contiguous(), branch = branch_in.contiguous();
     const at::Tensor sum = at::empty_like(residual);
     const kernels::DropoutDraws draws = kernels::dropout_draws(stream, p);
@@ -59,7 +59,8 @@ struct ResidualAdd : public torch::autograd::Function<ResidualAdd> {
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const at::Tensor gradient = grads[0].contiguous();
     const bool half = context->saved_data["half"].toBool();
-    const at::Tensor branch = at::empty(gradient.sizes(), gradient.options().dtype(half ? at::kBFloat16 : at::kFloat));
+    const at::Tensor branch =
+        at::empty(gradient.sizes(), gradient.options().dtype(half ? at::kBFloat16 : at::kFloat));
     const kernels::DropoutDraws draws = kernels::dropout_draws(
         stream_from_words(context->saved_data["stream"].toIntVector()), context->saved_data["p"].toDouble());
     for_elements(gradient.numel(), [&](int64_t first, int64_t count) {
@@ -106,8 +107,8 @@ struct ResidualNorm : public torch::autograd::Function<ResidualNorm> {
   // Inputs that may be undefined are optional: autograd asks every plain tensor for its device.
   static variable_list forward(AutogradContext* context, const at::Tensor& residual_in,
                                const std::optional<at::Tensor>& branch_in, const at::Tensor& gamma,
-                               const std::optional<at::Tensor>& beta, double epsilon, at::ScalarType type, double p,
-                               const base::RandomStream& stream) {
+                               const std::optional<at::Tensor>& beta, double epsilon, at::ScalarType type,
+                               double p, const base::RandomStream& stream) {
     const at::Tensor residual = residual_in.contiguous();
     const at::Tensor branch = branch_in.has_value() ? branch_in->contiguous() : at::Tensor();
     NormTensors norm;
@@ -144,14 +145,17 @@ struct ResidualNorm : public torch::autograd::Function<ResidualNorm> {
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const variable_list saved = context->get_saved_variables();
     const int64_t branch_bytes = context->saved_data["branch"].toInt();
-    NormTensors norm{saved[0], saved[1], at::Tensor(), saved[2], saved[3], context->saved_data["epsilon"].toDouble()};
+    NormTensors norm{saved[0], saved[1], at::Tensor(),
+                     saved[2], saved[3], context->saved_data["epsilon"].toDouble()};
     const at::Tensor added = branch_bytes != 0 && grads[0].defined() ? grads[0].contiguous() : at::Tensor();
-    const at::Tensor out_gradient = grads.back().defined() ? grads.back().contiguous() : at::zeros_like(norm.sum);
+    const at::Tensor out_gradient =
+        grads.back().defined() ? grads.back().contiguous() : at::zeros_like(norm.sum);
     const at::Tensor gradient = at::empty_like(norm.sum);
     const at::Tensor branch =
         branch_bytes == 0
             ? at::Tensor()
-            : at::empty(gradient.sizes(), gradient.options().dtype(branch_bytes == 2 ? at::kBFloat16 : at::kFloat));
+            : at::empty(gradient.sizes(),
+                        gradient.options().dtype(branch_bytes == 2 ? at::kBFloat16 : at::kFloat));
     const int64_t parts = (norm.rows() + kRowsAtOnce - 1) / kRowsAtOnce;
     const at::Tensor sums = at::zeros({2, parts, norm.cols()}, gradient.options());
     const kernels::DropoutDraws draws = kernels::dropout_draws(
@@ -181,20 +185,20 @@ struct ResidualNorm : public torch::autograd::Function<ResidualNorm> {
   }
 };
 
-variable_list residual_norm(const at::Tensor& residual, const at::Tensor& branch, LayerNorm& norm, at::ScalarType type,
-                            double p, const base::RandomStream& stream) {
+variable_list residual_norm(const at::Tensor& residual, const at::Tensor& branch, LayerNorm& norm,
+                            at::ScalarType type, double p, const base::RandomStream& stream) {
   QN_REQUIRE(residual.size(-1) == norm->dim(), ErrorKind::kData, "layer norm: found shape ", residual.sizes(),
              ", expected ", norm->dim(), " features in the last dimension");
   const auto optional = [](const at::Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; };
-  return ResidualNorm::apply(residual, optional(branch), norm->weight, optional(norm->bias), norm->epsilon(), type, p,
-                             stream);
+  return ResidualNorm::apply(residual, optional(branch), norm->weight, optional(norm->bias), norm->epsilon(),
+                             type, p, stream);
 }
 
 }  // namespace
 
 void ResidualStream::add(at::Tensor branch, double p, const base::RandomStream& stream) {
-  QN_REQUIRE(branch.sizes() == sum_.sizes(), ErrorKind::kData, "residual addition: found shape ", branch.sizes(),
-             ", expected ", sum_.sizes());
+  QN_REQUIRE(branch.sizes() == sum_.sizes(), ErrorKind::kData, "residual addition: found shape ",
+             branch.sizes(), ", expected ", sum_.sizes());
   require_fused_input(branch, p);
   sum_ = sum();
   branch_ = std::move(branch);

@@ -56,7 +56,8 @@ void chunk_losses(const Rows& rows, int64_t first, const at::Tensor& logits, boo
         const size_t bytes = static_cast<size_t>(vocabulary) * logits.element_size();
         std::memset(static_cast<char*>(logits.mutable_data_ptr()) + static_cast<size_t>(r) * bytes, 0, bytes);
       } else if (is_half(logits)) {
-        losses[r] = kernel.row_bf16(mutable_halves(logits) + r * vocabulary, vocabulary, targets[r], gradient, scratch.data());
+        losses[r] = kernel.row_bf16(mutable_halves(logits) + r * vocabulary, vocabulary, targets[r], gradient,
+                                    scratch.data());
       } else {
         losses[r] = kernel.row_f32(mutable_floats(logits) + r * vocabulary, vocabulary, targets[r], gradient);
       }
@@ -88,7 +89,8 @@ Differentiated differentiate(const Rows& rows, bool wants_features, bool wants_w
     const at::Tensor features = rows.features.narrow(0, first, count);
     const at::Tensor logits = product_forward(features, rows.weight, at::Tensor());
     chunk_losses(rows, first, logits, true, mutable_floats(result.losses) + first);
-    if (wants_features) result.features.narrow(0, first, count).copy_(product_input_gradient(logits, rows.weight));
+    if (wants_features)
+      result.features.narrow(0, first, count).copy_(product_input_gradient(logits, rows.weight));
     if (!wants_weight) continue;
     const at::Tensor part = product_weight_gradient(logits, features);
     result.weight = result.weight.defined() ? result.weight.add_(part) : part.to(at::kFloat);
@@ -96,13 +98,24 @@ Differentiated differentiate(const Rows& rows, bool wants_features, bool wants_w
   return result;
 }
 
+/// Moves a tensor out of the node, so that whoever receives it may add to it in place.
+at::Tensor take(AutogradContext& context, const char* name) {
+  const auto found = context.saved_data.find(name);
+  if (found == context.saved_data.end()) return {};
+  at::Tensor tensor = found->second.toTensor();
+  context.saved_data.erase(found);
+  return tensor;
+}
+
 struct ChunkedNll : public torch::autograd::Function<ChunkedNll> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& features, const at::Tensor& parameter,
-                            const at::Tensor& weight, const std::shared_ptr<quant::Representation>& representation,
+                            const at::Tensor& weight,
+                            const std::shared_ptr<quant::Representation>& representation,
                             const at::Tensor& targets, const ChunkedLossOptions& options) {
     const Rows rows = make_rows(features, weight, targets, options);
     const Differentiated result = differentiate(rows, features.requires_grad(), parameter.requires_grad());
-    context->save_for_backward({result.features, result.weight});
+    if (result.features.defined()) context->saved_data["features"] = result.features;
+    if (result.weight.defined()) context->saved_data["weight"] = result.weight;
     context->saved_data["representation"] = quant::capsule(representation);
     context->saved_data["shape"] = features.sizes().vec();
     context->saved_data["type"] = features.scalar_type();
@@ -110,15 +123,20 @@ struct ChunkedNll : public torch::autograd::Function<ChunkedNll> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
-    const variable_list saved = context->get_saved_variables();
-    at::Tensor features, parameter;
-    if (saved[0].defined()) {
-      features = saved[0].to(context->saved_data["type"].toScalarType()) * grads[0];
-      features = features.view(context->saved_data["shape"].toIntVector());
+    // The usual upstream gradient is 1: a pass over the weight less.
+    const bool is_one = grads[0].item<float>() == 1.0f;
+    at::Tensor features = take(*context, "features");
+    at::Tensor parameter = take(*context, "weight");
+    QN_REQUIRE(features.defined() || parameter.defined(), ErrorKind::kInternal,
+               "loss: found a second backward pass, expected one for each forward pass, which computes the "
+               "gradients");
+    if (features.defined()) {
+      features = features.to(context->saved_data["type"].toScalarType());
+      features = (is_one ? features : features * grads[0]).view(context->saved_data["shape"].toIntVector());
     }
-    if (saved[1].defined()) {
+    if (parameter.defined()) {
       const auto representation = quant::uncapsule(context->saved_data["representation"]);
-      parameter = representation->parameter_gradient(saved[1] * grads[0]);
+      parameter = representation->parameter_gradient(is_one ? parameter : parameter * grads[0]);
     }
     return {features, parameter, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
@@ -133,8 +151,8 @@ void check_targets(const at::Tensor& features, const quant::WeightSlot& slot, co
   if (targets.numel() == 0) return;
   const auto [lowest, highest] = at::aminmax(targets);
   QN_REQUIRE(lowest.item<int64_t>() >= 0 && highest.item<int64_t>() < shape[0], ErrorKind::kData,
-             "loss: found targets ", lowest.item<int64_t>(), " to ", highest.item<int64_t>(), ", expected 0 to ",
-             shape[0] - 1);
+             "loss: found targets ", lowest.item<int64_t>(), " to ", highest.item<int64_t>(),
+             ", expected 0 to ", shape[0] - 1);
 }
 
 at::Tensor matrix_value(quant::WeightSlot& slot, bool training) {
@@ -156,8 +174,9 @@ at::Tensor chunked_nll_sum(const at::Tensor& features, const std::shared_ptr<qua
   return ChunkedNll::apply(features, parameter, weight, slot->shared_representation(), targets, options);
 }
 
-at::Tensor chunked_target_log_probs(const at::Tensor& features, const std::shared_ptr<quant::WeightSlot>& slot,
-                                    const at::Tensor& targets, const ChunkedLossOptions& options) {
+at::Tensor chunked_target_log_probs(const at::Tensor& features,
+                                    const std::shared_ptr<quant::WeightSlot>& slot, const at::Tensor& targets,
+                                    const ChunkedLossOptions& options) {
   check_targets(features, *slot, targets);
   const at::NoGradGuard no_grad;
   const Rows rows = make_rows(features, matrix_value(*slot, options.training), targets, options);

@@ -9,8 +9,9 @@ namespace quantnoise::nn {
 
 MultiheadAttentionImpl::MultiheadAttentionImpl(const MultiheadAttentionOptions& options) : options_(options) {
   const int64_t dim = options_.embed_dim();
-  QN_REQUIRE(options_.num_heads() > 0 && dim % options_.num_heads() == 0, ErrorKind::kConfig, "attention: found ", dim,
-             " features and ", options_.num_heads(), " heads, expected a number of heads that divides the features");
+  QN_REQUIRE(options_.num_heads() > 0 && dim % options_.num_heads() == 0, ErrorKind::kConfig,
+             "attention: found ", dim, " features and ", options_.num_heads(),
+             " heads, expected a number of heads that divides the features");
   const LinearOptions projection = LinearOptions(dim, dim).bias(options_.bias());
   k_proj = register_module("k_proj", Linear(projection));
   v_proj = register_module("v_proj", Linear(projection));
@@ -24,8 +25,8 @@ MultiheadAttentionImpl::MultiheadAttentionImpl(const MultiheadAttentionOptions& 
   if (options_.bias()) out_proj->bias().zero_();
 }
 
-at::Tensor MultiheadAttentionImpl::forward(const at::Tensor& x, bool causal, const at::Tensor& key_padding_mask,
-                                           AttentionCache* cache) {
+at::Tensor MultiheadAttentionImpl::forward(const at::Tensor& x, bool causal,
+                                           const at::Tensor& key_padding_mask, AttentionCache* cache) {
   const int64_t heads = options_.num_heads();
   const int64_t head_dim = options_.embed_dim() / heads;
   const auto split = [&](const at::Tensor& projected) {

@@ -12,7 +12,8 @@ at::Tensor position_indices(const at::Tensor& tokens, int64_t padding_idx, int64
 }
 
 at::Tensor sinusoidal_table(int64_t rows, int64_t dim, int64_t padding_idx) {
-  QN_REQUIRE(dim >= 4, ErrorKind::kConfig, "sinusoidal positions: found ", dim, " features, expected at least 4");
+  QN_REQUIRE(dim >= 4, ErrorKind::kConfig, "sinusoidal positions: found ", dim,
+             " features, expected at least 4");
   const int64_t half = dim / 2;
   const double step = std::log(10000.0) / static_cast<double>(half - 1);
   const at::Tensor frequencies = at::exp(at::arange(half, at::kFloat) * -step);

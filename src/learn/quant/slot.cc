@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "learn/quant/capsule.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/quant/capsule.h"
 
 namespace quantnoise::quant {
 

@@ -54,8 +54,9 @@ class Adam : public Optimizer {
       // lr·√(1−β2^t)/(1−β1^t) · m/(√v + ε) is AdamW's step with ε/√(1−β2^t).
       eps /= std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(group.step)));
     }
-    at::_fused_adamw_(group.parameters, group.gradients, group.averages, group.squares, /*max_exp_avg_sqs=*/{},
-                      group.steps, lr(), options_.beta1, options_.beta2, options_.weight_decay, eps,
+    at::_fused_adamw_(group.parameters, group.gradients, group.averages, group.squares,
+                      /*max_exp_avg_sqs=*/{}, group.steps, lr(), options_.beta1, options_.beta2,
+                      options_.weight_decay, eps,
                       /*amsgrad=*/false, /*maximize=*/false);
   }
 
@@ -65,7 +66,11 @@ class Adam : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_adamw(const OptimizerOptions& options) { return std::make_unique<Adam>(options, true); }
-std::unique_ptr<Optimizer> make_adam(const OptimizerOptions& options) { return std::make_unique<Adam>(options, false); }
+std::unique_ptr<Optimizer> make_adamw(const OptimizerOptions& options) {
+  return std::make_unique<Adam>(options, true);
+}
+std::unique_ptr<Optimizer> make_adam(const OptimizerOptions& options) {
+  return std::make_unique<Adam>(options, false);
+}
 
 }  // namespace quantnoise::train

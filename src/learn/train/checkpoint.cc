@@ -13,8 +13,8 @@ std::string optimizer_prefix() { return std::string(pack::kTrainingPrefix) + "op
 /// Tensors whose names begin with the prefix, under the rest of their names.
 std::map<std::string, at::Tensor> tensors_under(const pack::ModelFile& file, const std::string& prefix) {
   std::map<std::string, at::Tensor> tensors;
-  for (auto item = file.tensors.lower_bound(prefix); item != file.tensors.end() && item->first.starts_with(prefix);
-       ++item) {
+  for (auto item = file.tensors.lower_bound(prefix);
+       item != file.tensors.end() && item->first.starts_with(prefix); ++item) {
     tensors.emplace(item->first.substr(prefix.size()), from_raw_tensor(item->second));
   }
   return tensors;
@@ -55,7 +55,8 @@ void load_optimizer_state(Optimizer& optimizer, const pack::ModelFile& file, int
   const std::map<std::string, at::Tensor> state = tensors_under(file, optimizer_prefix());
   // Plain SGD has no state at all.
   if (state.empty() && num_updates > 0 && optimizer.name() != "sgd") {
-    throw Error(ErrorKind::kFormat, "the checkpoint holds no optimizer state, so its run cannot be gone on with",
+    throw Error(ErrorKind::kFormat,
+                "the checkpoint holds no optimizer state, so its run cannot be gone on with",
                 "start a new run from its weights with --reset-optimizer");
   }
   optimizer.load_state(state);

@@ -37,7 +37,8 @@ std::vector<NumberedFile> find_files(const std::string& folder, const std::strin
 void remove_file(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::remove(path, error);
-  if (error) base::log(base::LogLevel::kWarning, str_cat("cannot delete ", path.string(), ": ", error.message()));
+  if (error)
+    base::log(base::LogLevel::kWarning, str_cat("cannot delete ", path.string(), ": ", error.message()));
 }
 
 void remove_after(const std::vector<NumberedFile>& files, int64_t kept) {
@@ -79,7 +80,8 @@ void prune_checkpoints(const std::string& save_dir, const Retention& retention) 
     }
     remove_after(files, retention.interval_updates);
   }
-  if (retention.last_epochs > 0) remove_after(find_files(save_dir, R"(checkpoint(\d+)\.qn)"), retention.last_epochs);
+  if (retention.last_epochs > 0)
+    remove_after(find_files(save_dir, R"(checkpoint(\d+)\.qn)"), retention.last_epochs);
   if (retention.best > 0) {
     std::vector<NumberedFile> files =
         find_files(save_dir, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d\d)\.qn)"));

@@ -12,7 +12,8 @@ class CrossEntropy : public Criterion {
 
   CriterionResult forward(models::LanguageModel& model, const data::Batch& batch) const override {
     const at::Tensor features = model.features(batch.tokens);
-    return {model.nll_sum(features, batch.target), options_.sentence_avg ? batch.num_sentences : batch.num_tokens};
+    return {model.nll_sum(features, batch.target),
+            options_.sentence_avg ? batch.num_sentences : batch.num_tokens};
   }
 
  private:

@@ -32,8 +32,8 @@ class EvalModeGuard {
   bool was_training_;
 };
 
-/// Adds the scored targets of one batch. Sequential sums in double: the order is that of the samples, however they
-/// are grouped.
+/// Adds the scored targets of one batch. Sequential sums in double: the order is that of the samples, however
+/// they are grouped.
 void add_scores(const data::Batch& batch, const at::Tensor& log_probs, NllSum& sum) {
   const at::Tensor scores = log_probs.contiguous();
   const at::Tensor targets = batch.target.contiguous();
@@ -41,8 +41,8 @@ void add_scores(const data::Batch& batch, const at::Tensor& log_probs, NllSum& s
   const int64_t* target = targets.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < targets.numel(); ++i) {
     if (target[i] == text::kPad) continue;
-    QN_REQUIRE(!std::isnan(score[i]), ErrorKind::kNumeric, "the score of a target is not a number (token ", target[i],
-               ")");
+    QN_REQUIRE(!std::isnan(score[i]), ErrorKind::kNumeric, "the score of a target is not a number (token ",
+               target[i], ")");
     if (std::isinf(score[i])) {
       ++sum.num_skipped;
       continue;
@@ -85,8 +85,8 @@ at::Tensor score_batch(models::LanguageModel& model, const data::Batch& batch, i
   return log_probs.view(batch.target.sizes());
 }
 
-NllSum evaluate_nll(models::LanguageModel& model, const data::BatchDataset& dataset, const data::BatchList& batches,
-                    const EvaluateOptions& options) {
+NllSum evaluate_nll(models::LanguageModel& model, const data::BatchDataset& dataset,
+                    const data::BatchList& batches, const EvaluateOptions& options) {
   EvalModeGuard eval_mode(model);
   quant::ComputeTypeGuard compute_type(options.compute_type);
   NllSum sum;
@@ -117,7 +117,8 @@ data::BatchList evaluation_batches(const data::BatchDataset& dataset, int64_t ma
   return data::make_batches(dataset, options);
 }
 
-// ---- words ---------------------------------------------------------------------------------------------------------
+// ---- words
+// ---------------------------------------------------------------------------------------------------------
 
 WordScores::WordScores(const text::Dictionary& dictionary, std::string continuation_marker)
     : dictionary_(dictionary), marker_(std::move(continuation_marker)) {}
@@ -173,7 +174,8 @@ std::vector<WordStat> WordScores::stats() const {
   return sorted;
 }
 
-// ---- whole splits --------------------------------------------------------------------------------------------------
+// ---- whole splits
+// --------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -204,8 +206,8 @@ void collect_words(const data::Batch& batch, const at::Tensor& log_probs, const 
 
 }  // namespace
 
-LmEvaluation evaluate_lm(models::LanguageModel& model, const data::LanguageModelData& data, const std::string& split,
-                         const LmEvaluationOptions& options) {
+LmEvaluation evaluate_lm(models::LanguageModel& model, const data::LanguageModelData& data,
+                         const std::string& split, const LmEvaluationOptions& options) {
   check_window(options, model.max_positions());
   data::LanguageModelOptions block_options;
   block_options.tokens_per_sample = options.tokens_per_sample - options.context_window;

@@ -37,8 +37,13 @@ class LanguageModeling : public Task {
   std::shared_ptr<models::LanguageModel> build_model(const pack::ModelFile* file) const override {
     if (file == nullptr) {
       const std::string family = models::find_architecture(values_.get_string("arch")).family;
-      return models::make_model(family, models::to_json(transformer_lm_options(values_, dictionary().size())));
+      return models::make_model(family,
+                                models::to_json(transformer_lm_options(values_, dictionary().size())));
     }
+    const models::Architecture& asked = models::find_architecture(values_.get_string("arch"));
+    QN_REQUIRE(!values_.is_explicit("arch") || asked.family == file->architecture, ErrorKind::kConfig,
+               "--arch ", asked.name, " (", asked.family,
+               ") conflicts with the restored file, which holds a ", file->architecture);
     require_no_conflict(file->options_json, values_, "the restored file");
     require_same_dictionary(dictionary_of(*file, "the restored file"), dictionary(), data_.folder());
     return models::make_model(file->architecture, with_regularization(file->options_json, values_));
@@ -57,8 +62,9 @@ class LanguageModeling : public Task {
     if (wanted <= max_positions) return wanted;
     // Only a restored model can be shorter than the default.
     if (!values_.is_explicit("tokens-per-sample")) return max_positions;
-    throw Error(ErrorKind::kConfig, str_cat("--tokens-per-sample ", wanted, " exceeds the model's longest sequence, ",
-                                            max_positions, " tokens (max_target_positions)"));
+    throw Error(ErrorKind::kConfig,
+                str_cat("--tokens-per-sample ", wanted, " exceeds the model's longest sequence, ",
+                        max_positions, " tokens (max_target_positions)"));
   }
 
   const config::OptionValues& values_;

@@ -57,7 +57,8 @@ std::unique_ptr<LrScheduler> make_lr_scheduler(const std::string& name, const Lr
   const Factory factory = registry().find(name);
   QN_REQUIRE(!options.lr.empty(), ErrorKind::kConfig, "--lr needs at least one number");
   QN_REQUIRE(options.lr.size() == 1 || name == "fixed", ErrorKind::kConfig, "--lr-scheduler ", name,
-             " takes one learning rate, not ", options.lr.size(), "; a rate for each epoch needs --lr-scheduler fixed");
+             " takes one learning rate, not ", options.lr.size(),
+             "; a rate for each epoch needs --lr-scheduler fixed");
   return factory(options);
 }
 

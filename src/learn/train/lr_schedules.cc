@@ -27,7 +27,8 @@ class Cosine : public LrScheduler {
 
   double lr(int64_t num_updates) const override {
     if (num_updates < warmup_) {
-      return warmup_init_lr_ + static_cast<double>(num_updates) * (max_lr_ - warmup_init_lr_) / static_cast<double>(warmup_);
+      return warmup_init_lr_ +
+             static_cast<double>(num_updates) * (max_lr_ - warmup_init_lr_) / static_cast<double>(warmup_);
     }
     const double current = static_cast<double>(num_updates - warmup_);
     double period_index = 0;
@@ -86,19 +87,22 @@ class Fixed : public LrScheduler {
 /// From warmup_init_lr (negative: 0, or lr without warm-up) to lr.
 double linear_warmup(const LrSchedulerOptions& options, int64_t warmup, int64_t num_updates) {
   const double start = options.warmup_init_lr < 0 ? 0 : options.warmup_init_lr;
-  return start + static_cast<double>(num_updates) * (options.lr.front() - start) / static_cast<double>(warmup);
+  return start +
+         static_cast<double>(num_updates) * (options.lr.front() - start) / static_cast<double>(warmup);
 }
 
 class InverseSqrt : public LrScheduler {
  public:
   explicit InverseSqrt(const LrSchedulerOptions& options)
       : options_(options), warmup_(options.warmup_updates.value_or(4000)) {
-    QN_REQUIRE(warmup_ > 0, ErrorKind::kConfig, "--lr-scheduler inverse_sqrt needs --warmup-updates of 1 or more");
+    QN_REQUIRE(warmup_ > 0, ErrorKind::kConfig,
+               "--lr-scheduler inverse_sqrt needs --warmup-updates of 1 or more");
   }
 
   double lr(int64_t num_updates) const override {
     if (num_updates < warmup_) return linear_warmup(options_, warmup_, num_updates);
-    return options_.lr.front() * std::sqrt(static_cast<double>(warmup_)) / std::sqrt(static_cast<double>(num_updates));
+    return options_.lr.front() * std::sqrt(static_cast<double>(warmup_)) /
+           std::sqrt(static_cast<double>(num_updates));
   }
 
  private:
@@ -112,14 +116,16 @@ class PolynomialDecay : public LrScheduler {
       : options_(options),
         warmup_(options.warmup_updates.value_or(0)),
         total_(options.total_num_update.value_or(options.max_update)) {
-    QN_REQUIRE(total_ > 0, ErrorKind::kConfig, "--lr-scheduler polynomial_decay needs --total-num-update or --max-update");
-    QN_REQUIRE(total_ >= warmup_, ErrorKind::kConfig, "--lr-scheduler polynomial_decay: --warmup-updates (", warmup_,
-               ") exceeds the total number of updates (", total_, ")");
+    QN_REQUIRE(total_ > 0, ErrorKind::kConfig,
+               "--lr-scheduler polynomial_decay needs --total-num-update or --max-update");
+    QN_REQUIRE(total_ >= warmup_, ErrorKind::kConfig, "--lr-scheduler polynomial_decay: --warmup-updates (",
+               warmup_, ") exceeds the total number of updates (", total_, ")");
   }
 
   double lr(int64_t num_updates) const override {
     const double peak = options_.lr.front();
-    if (warmup_ > 0 && num_updates <= warmup_) return peak * static_cast<double>(num_updates) / static_cast<double>(warmup_);
+    if (warmup_ > 0 && num_updates <= warmup_)
+      return peak * static_cast<double>(num_updates) / static_cast<double>(warmup_);
     if (num_updates >= total_) return options_.end_learning_rate;
     const double left =
         1 - static_cast<double>(num_updates - warmup_) / static_cast<double>(total_ - warmup_);
@@ -209,8 +215,12 @@ class ReduceOnPlateau : public LrScheduler {
 
 }  // namespace
 
-std::unique_ptr<LrScheduler> make_cosine(const LrSchedulerOptions& options) { return std::make_unique<Cosine>(options); }
-std::unique_ptr<LrScheduler> make_fixed(const LrSchedulerOptions& options) { return std::make_unique<Fixed>(options); }
+std::unique_ptr<LrScheduler> make_cosine(const LrSchedulerOptions& options) {
+  return std::make_unique<Cosine>(options);
+}
+std::unique_ptr<LrScheduler> make_fixed(const LrSchedulerOptions& options) {
+  return std::make_unique<Fixed>(options);
+}
 std::unique_ptr<LrScheduler> make_inverse_sqrt(const LrSchedulerOptions& options) {
   return std::make_unique<InverseSqrt>(options);
 }

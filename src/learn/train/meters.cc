@@ -19,14 +19,18 @@ void Meter::add(const UpdateStats& stats, double seconds) {
   seconds_ += seconds;
 }
 
-double Meter::loss() const { return to_base2(loss_sum_ / static_cast<double>(std::max<int64_t>(sample_size_, 1))); }
+double Meter::loss() const {
+  return to_base2(loss_sum_ / static_cast<double>(std::max<int64_t>(sample_size_, 1)));
+}
 
 void Meter::describe(Event& event) const {
   const auto updates = static_cast<double>(std::max<int64_t>(updates_, 1));
   const double seconds = std::max(seconds_, 1e-9);
   event.add("loss", loss()).add("ppl", std::exp2(loss()));
-  event.add("wps", static_cast<double>(tokens_) / seconds).add("ups", static_cast<double>(updates_) / seconds);
-  event.add("wpb", static_cast<double>(tokens_) / updates).add("bsz", static_cast<double>(sentences_) / updates);
+  event.add("wps", static_cast<double>(tokens_) / seconds)
+      .add("ups", static_cast<double>(updates_) / seconds);
+  event.add("wpb", static_cast<double>(tokens_) / updates)
+      .add("bsz", static_cast<double>(sentences_) / updates);
   event.add("gnorm", norm_sum_ / updates).add("clip", 100.0 * static_cast<double>(clipped_) / updates);
 }
 

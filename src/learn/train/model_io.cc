@@ -21,13 +21,14 @@ namespace {
 constexpr char kDictionaryBlob[] = "dictionary";
 constexpr char kTokenizerBlob[] = "tokenizer";
 
-// ---- tensors -------------------------------------------------------------------------------------------------------
+// ---- tensors
+// -------------------------------------------------------------------------------------------------------
 
 const std::vector<std::pair<codec::ScalarType, at::ScalarType>>& scalar_types() {
   static const std::vector<std::pair<codec::ScalarType, at::ScalarType>> types = {
-      {codec::ScalarType::kF32, at::kFloat}, {codec::ScalarType::kF16, at::kHalf},
+      {codec::ScalarType::kF32, at::kFloat},     {codec::ScalarType::kF16, at::kHalf},
       {codec::ScalarType::kBF16, at::kBFloat16}, {codec::ScalarType::kI8, at::kChar},
-      {codec::ScalarType::kU8, at::kByte}, {codec::ScalarType::kI32, at::kInt},
+      {codec::ScalarType::kU8, at::kByte},       {codec::ScalarType::kI32, at::kInt},
       {codec::ScalarType::kI64, at::kLong}};
   return types;
 }
@@ -48,7 +49,8 @@ codec::ScalarType our_type(at::ScalarType type) {
 
 std::string shape_text(at::IntArrayRef shape) { return str_cat("(", join(shape, ", "), ")"); }
 
-// ---- blobs ---------------------------------------------------------------------------------------------------------
+// ---- blobs
+// ---------------------------------------------------------------------------------------------------------
 
 codec::ByteBlock text_blob(const std::string& text) {
   const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
@@ -61,7 +63,8 @@ const codec::ByteBlock& find_blob(const pack::ModelFile& file, const std::string
   return found->second;
 }
 
-// ---- names ---------------------------------------------------------------------------------------------------------
+// ---- names
+// ---------------------------------------------------------------------------------------------------------
 
 std::string weight_key(const std::string& layer) { return layer + ".weight"; }
 
@@ -88,11 +91,13 @@ std::string short_list(const std::vector<std::string>& names) {
   return str_cat(join(shown, ", "), " and ", names.size() - kShown, " more");
 }
 
-// ---- restoring -----------------------------------------------------------------------------------------------------
+// ---- restoring
+// -----------------------------------------------------------------------------------------------------
 
 /// Everything a restore will do, prepared and checked before the model is touched.
 struct RestorePlan {
-  std::vector<std::pair<std::shared_ptr<quant::WeightSlot>, std::unique_ptr<quant::Representation>>> exchanges;
+  std::vector<std::pair<std::shared_ptr<quant::WeightSlot>, std::unique_ptr<quant::Representation>>>
+      exchanges;
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // target, value
 };
 
@@ -125,12 +130,13 @@ void check_names(const pack::ModelFile& file, const std::vector<quant::NamedSlot
 void check_ties(const pack::ModelFile& file, const std::vector<quant::NamedSlot>& slots) {
   std::map<std::string, std::string> expected;
   for (const quant::NamedSlot& named : slots) {
-    for (const std::string& alias : named.aliases) expected.emplace(weight_key(alias), weight_key(named.name));
+    for (const std::string& alias : named.aliases)
+      expected.emplace(weight_key(alias), weight_key(named.name));
   }
   for (const auto& [alias, name] : expected) {
     const auto found = file.ties.find(alias);
-    QN_REQUIRE(found != file.ties.end() && found->second == name, ErrorKind::kFormat, "the architecture ties ", alias,
-               " to ", name, ", the file does not");
+    QN_REQUIRE(found != file.ties.end() && found->second == name, ErrorKind::kFormat,
+               "the architecture ties ", alias, " to ", name, ", the file does not");
   }
   for (const auto& [alias, name] : file.ties) {
     QN_REQUIRE(expected.contains(alias), ErrorKind::kFormat, "the file ties ", alias, " to ", name,
@@ -159,7 +165,8 @@ void plan_tensor(const quant::NamedParameter& parameter, const pack::ModelFile& 
   plan.copies.emplace_back(parameter.tensor, from_raw_tensor(raw));
 }
 
-// ---- loading -------------------------------------------------------------------------------------------------------
+// ---- loading
+// -------------------------------------------------------------------------------------------------------
 
 text::Dictionary read_dictionary(const pack::ModelFile& file) {
   const codec::ByteBlock& blob = find_blob(file, kDictionaryBlob);
@@ -170,8 +177,8 @@ std::string read_tokenizer(const pack::ModelFile& file) {
   const codec::ByteBlock& blob = find_blob(file, kTokenizerBlob);
   const std::string name(reinterpret_cast<const char*>(blob.bytes.data()), blob.bytes.size());
   const std::vector<std::string> known = text::tokenizer_names();
-  QN_REQUIRE(std::find(known.begin(), known.end(), name) != known.end(), ErrorKind::kFormat, "unknown tokenizer '",
-             name, "', expected one of ", join(known, ", "));
+  QN_REQUIRE(std::find(known.begin(), known.end(), name) != known.end(), ErrorKind::kFormat,
+             "unknown tokenizer '", name, "', expected one of ", join(known, ", "));
   return name;
 }
 
@@ -224,7 +231,8 @@ pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary&
   const std::vector<quant::NamedSlot> slots = quant::named_slots(model);
   for (const quant::NamedSlot& named : slots) {
     file.weights.emplace(weight_key(named.name), named.slot->representation().pack());
-    for (const std::string& alias : named.aliases) file.ties.emplace(weight_key(alias), weight_key(named.name));
+    for (const std::string& alias : named.aliases)
+      file.ties.emplace(weight_key(alias), weight_key(named.name));
   }
   for (const quant::NamedParameter& parameter : plain_tensors(model, slots)) {
     file.tensors.emplace(parameter.name, to_raw_tensor(parameter.tensor));
@@ -234,7 +242,8 @@ pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary&
   return file;
 }
 
-void restore_weights(models::LanguageModel& model, const pack::ModelFile& file, codec::CentroidGradient gradient) {
+void restore_weights(models::LanguageModel& model, const pack::ModelFile& file,
+                     codec::CentroidGradient gradient) {
   const std::vector<quant::NamedSlot> slots = quant::named_slots(model);
   const std::vector<quant::NamedParameter> plain = plain_tensors(model, slots);
   check_ties(file, slots);
@@ -270,13 +279,14 @@ std::map<std::string, std::string> stored_task_options(const pack::ModelFile& fi
   if (!history.is_object() || !history.contains("task") || !history["task"].is_object()) return options;
   for (const auto& [name, value] : history["task"].items()) {
     if (!value.is_primitive()) continue;
-    options.emplace(config::canonical_name(name), value.is_string() ? value.get<std::string>() : value.dump());
+    options.emplace(config::canonical_name(name),
+                    value.is_string() ? value.get<std::string>() : value.dump());
   }
   return options;
 }
 
-void require_same_dictionary(const text::Dictionary& model_dictionary, const text::Dictionary& data_dictionary,
-                             const std::string& data_name) {
+void require_same_dictionary(const text::Dictionary& model_dictionary,
+                             const text::Dictionary& data_dictionary, const std::string& data_name) {
   if (model_dictionary == data_dictionary) return;
   const int64_t common = std::min(model_dictionary.size(), data_dictionary.size());
   std::string difference;

@@ -29,7 +29,8 @@ std::string underscored(std::string name) {
 
 json parse_object(const std::string& text) {
   json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  QN_REQUIRE(object.is_object(), ErrorKind::kFormat, "the options of the model are not a JSON object: ", text);
+  QN_REQUIRE(object.is_object(), ErrorKind::kFormat,
+             "the options of the model are not a JSON object: ", text);
   return object;
 }
 
@@ -74,7 +75,8 @@ std::string with_regularization(const std::string& stored_json, const config::Op
   return options.dump();
 }
 
-void require_no_conflict(const std::string& stored_json, const config::OptionValues& values, const std::string& path) {
+void require_no_conflict(const std::string& stored_json, const config::OptionValues& values,
+                         const std::string& path) {
   const json stored = parse_object(stored_json);
   const json given = parse_object(values.to_json({option_group::kModel}));
   for (const auto& [name, value] : given.items()) {
@@ -85,10 +87,11 @@ void require_no_conflict(const std::string& stored_json, const config::OptionVal
     const bool same = value.is_number() && found->is_number() ? value.get<double>() == found->get<double>()
                                                               : value == *found;
     if (same) continue;
-    throw Error(ErrorKind::kConfig,
-                str_cat("--", config::canonical_name(name), " ", values.text(name), " conflicts with ", path,
-                        ", whose model has ", underscored(config::canonical_name(name)), " = ", found->dump()),
-                "leave the option out: the architecture comes from the file");
+    throw Error(
+        ErrorKind::kConfig,
+        str_cat("--", config::canonical_name(name), " ", values.text(name), " conflicts with ", path,
+                ", whose model has ", underscored(config::canonical_name(name)), " = ", found->dump()),
+        "leave the option out: the architecture comes from the file");
   }
 }
 

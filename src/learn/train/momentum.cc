@@ -73,7 +73,11 @@ class Sgd : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_nag(const OptimizerOptions& options) { return std::make_unique<Nag>(options); }
-std::unique_ptr<Optimizer> make_sgd(const OptimizerOptions& options) { return std::make_unique<Sgd>(options); }
+std::unique_ptr<Optimizer> make_nag(const OptimizerOptions& options) {
+  return std::make_unique<Nag>(options);
+}
+std::unique_ptr<Optimizer> make_sgd(const OptimizerOptions& options) {
+  return std::make_unique<Sgd>(options);
+}
 
 }  // namespace quantnoise::train

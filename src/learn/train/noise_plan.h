@@ -33,19 +33,21 @@ class NoisePlan {
   /// After an exchange: quantized weights lose their noise.
   void drop_quantized();
 
-  /// Names of the weights that get noise, and of those that do not.
-  std::vector<std::string> noised() const;
-  const std::vector<std::string>& untouched() const { return untouched_; }
+  /// Names of the weights that get noise, and of those that do not, in the order of the model.
+  std::vector<std::string> noised() const { return names(true); }
+  std::vector<std::string> untouched() const { return names(false); }
 
  private:
   struct Entry {
     std::string name;
     std::shared_ptr<quant::WeightSlot> slot;
     quant::NoiseOptions noise;
+    bool noised = false;
   };
 
+  std::vector<std::string> names(bool noised) const;
+
   std::vector<Entry> entries_;
-  std::vector<std::string> untouched_;
   int64_t start_update_ = 0;
   bool started_ = false;
 };

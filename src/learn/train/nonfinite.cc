@@ -11,19 +11,14 @@ namespace {
 
 bool all_finite(const at::Tensor& tensor) { return at::isfinite(tensor.detach()).all().item<bool>(); }
 
-bool is_checkable(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.is_floating_point() && tensor.numel() > 0;
-}
-
-/// Operators whose results are memory not written yet.
-bool leaves_memory_unwritten(std::string_view name) {
-  return name.find("empty") != std::string_view::npos || name.find("resize") != std::string_view::npos;
+bool is_bad(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.is_floating_point() && tensor.numel() > 0 && !all_finite(tensor);
 }
 
 /// What the watcher of this thread has seen; callbacks of torch carry no state of ours.
 struct Watch {
   std::unordered_map<const void*, std::string> layer_of;  // weight data → layer
-  std::string layer;                                      // whose weight was used last
+  std::string layer;                                      // whose weight was used last, with good results
   std::string fault;
 };
 thread_local Watch* current_watch = nullptr;
@@ -33,21 +28,35 @@ std::string layer_name(const std::string& parameter) {
   return dot == std::string::npos ? parameter : parameter.substr(0, dot);
 }
 
+/// Looks at operators that use a layer's weight: what reaches them, what they give. Others are passed over:
+/// their results may be memory that a fused kernel has yet to write.
 void check_results(const at::RecordFunction& call, at::ObserverContext*) {
   Watch* watch = current_watch;
   if (watch == nullptr || !watch->fault.empty()) return;
   const at::DisableRecordFunctionGuard no_recursion;
+  std::string layer;
+  bool bad_input = false;
   for (const c10::IValue& input : call.inputs()) {
     if (!input.isTensor() || !input.toTensor().defined() || !input.toTensor().has_storage()) continue;
     const auto found = watch->layer_of.find(input.toTensor().storage().data());
-    if (found != watch->layer_of.end()) watch->layer = found->second;
+    if (found != watch->layer_of.end()) {
+      layer = found->second;
+    } else {
+      bad_input = bad_input || is_bad(input.toTensor());
+    }
   }
-  if (leaves_memory_unwritten(call.name())) return;
-  for (const c10::IValue& output : call.outputs()) {
-    if (!output.isTensor() || !is_checkable(output.toTensor()) || all_finite(output.toTensor())) continue;
-    watch->fault = str_cat(watch->layer.empty() ? "a result" : "a result in or after layer " + watch->layer, " (",
-                           call.name(), ") is not finite");
-    return;
+  if (layer.empty()) return;
+  bool bad_output = false;
+  for (const c10::IValue& output : call.outputs())
+    bad_output = bad_output || (output.isTensor() && is_bad(output.toTensor()));
+  if (bad_input) {
+    watch->fault = str_cat(
+        "what reaches layer ", layer, " is not finite",
+        watch->layer.empty() ? "" : str_cat("; the last good result is that of layer ", watch->layer));
+  } else if (bad_output) {
+    watch->fault = str_cat("the result of layer ", layer, " is not finite");
+  } else {
+    watch->layer = layer;
   }
 }
 
@@ -74,8 +83,9 @@ std::string first_nonfinite_layer(torch::nn::Module& model, at::ScalarType compu
   }
   current_watch = &watch;
   const at::CallbackHandle handle = at::addThreadLocalCallback(
-      at::RecordFunctionCallback([](const at::RecordFunction&) -> std::unique_ptr<at::ObserverContext> { return nullptr; },
-                                 check_results)
+      at::RecordFunctionCallback(
+          [](const at::RecordFunction&) -> std::unique_ptr<at::ObserverContext> { return nullptr; },
+          check_results)
           .needsInputs(true)
           .needsOutputs(true)
           .scopes({at::RecordScope::FUNCTION}));
@@ -86,6 +96,8 @@ std::string first_nonfinite_layer(torch::nn::Module& model, at::ScalarType compu
   }
   at::removeCallback(handle);
   current_watch = nullptr;
+  if (watch.fault.empty() && !watch.layer.empty())
+    return str_cat("the last good result is that of layer ", watch.layer);
   return watch.fault;
 }
 

@@ -14,8 +14,8 @@ namespace quantnoise::train {
 /// Name of the first parameter with values that are not finite; empty: none.
 std::string first_nonfinite_parameter(const torch::nn::Module& model);
 
-/// Runs `forward` again and watches every operator: describes the first result that is not finite and the layer it
-/// belongs to. Empty: all were finite.
+/// Runs `forward` again and watches the layers' products: describes the first layer that meets or gives
+/// values that are not finite, else the last one with good values. Empty: no layer was seen.
 std::string first_nonfinite_layer(torch::nn::Module& model, at::ScalarType compute_type,
                                   const std::function<void()>& forward);
 

@@ -63,8 +63,8 @@ void Optimizer::load_state(const std::map<std::string, at::Tensor>& state) {
   for (const auto& [path, tensor] : state) {
     const size_t slash = path.rfind('/');
     const auto parameter = known.find(path.substr(0, slash));
-    QN_REQUIRE(slash != std::string::npos && parameter != known.end(), ErrorKind::kFormat, "optimizer state '", path,
-               "' belongs to no tensor of the model");
+    QN_REQUIRE(slash != std::string::npos && parameter != known.end(), ErrorKind::kFormat,
+               "optimizer state '", path, "' belongs to no tensor of the model");
     QN_REQUIRE(tensor.dim() == 0 || tensor.sizes() == parameter->second.sizes(), ErrorKind::kFormat,
                "optimizer state '", path, "' has the shape ", tensor.sizes(), ", expected ",
                parameter->second.sizes());

@@ -23,17 +23,27 @@ void declare_task(config::OptionTable& table) {
   group.text("data", "", "folder made by qn preprocess or fairseq-preprocess (positional)");
   group.choice("task", "language_modeling", task_names(), "what is learned");
   group.integer("tokens-per-sample", "1024", "longest sample").unit("tokens").min(1);
-  group.choice("sample-break-mode", "none", {"none", "complete", "complete_doc", "eos"},
-               "how text is cut: none: every tokens-per-sample; complete: whole sentences; complete_doc: not across "
-               "documents; eos: one sentence a sample");
+  group.choice(
+      "sample-break-mode", "none", {"none", "complete", "complete_doc", "eos"},
+      "how text is cut: none: every tokens-per-sample; complete: whole sentences; complete_doc: not across "
+      "documents; eos: one sentence a sample");
   group.integer("output-dictionary-size", "-1", "targets from this number on become <unk>; -1: no limit");
   group.text("train-subset", "train", "split to train on");
-  group.integer("max-tokens", "", "most tokens in a batch (sentences x longest sentence)").unit("tokens").min(1);
-  group.integer("batch-size", "", "most sentences in a batch").alias("max-sentences").unit("sentences").min(1);
-  group.integer("required-batch-size-multiple", "8", "batches have fewer sentences than this, or a multiple of it")
+  group.integer("max-tokens", "", "most tokens in a batch (sentences x longest sentence)")
+      .unit("tokens")
+      .min(1);
+  group.integer("batch-size", "", "most sentences in a batch")
+      .alias("max-sentences")
+      .unit("sentences")
+      .min(1);
+  group
+      .integer("required-batch-size-multiple", "8",
+               "batches have fewer sentences than this, or a multiple of it")
       .min(1);
   group.integer("curriculum", "0", "batches are not shuffled in the first N epochs").unit("epochs").min(0);
-  group.integer("num-workers", "1", "0: batches are made in the training thread; else one thread prepares them")
+  group
+      .integer("num-workers", "1",
+               "0: batches are made in the training thread; else one thread prepares them")
       .min(0);
   group.integer("data-buffer-size", "10", "batches prepared ahead").unit("batches").min(1);
   group.integer("seed", "1", "number all random draws depend on").min(0);
@@ -41,7 +51,8 @@ void declare_task(config::OptionTable& table) {
 
 void declare_model(config::OptionTable& table) {
   OptionGroup group(table, option_group::kModel);
-  group.choice("arch", "transformer_lm", architecture_names(), "architecture: sets defaults of this group").alias("a");
+  group.choice("arch", "transformer_lm", architecture_names(), "architecture: sets defaults of this group")
+      .alias("a");
   group.integer("decoder-embed-dim", "512", "width of the layers").min(1);
   group.integer("decoder-input-dim", "", "width of the input embedding; default: decoder-embed-dim").min(1);
   group.integer("decoder-output-dim", "", "width of the output embedding; default: decoder-embed-dim").min(1);
@@ -55,16 +66,27 @@ void declare_model(config::OptionTable& table) {
   group.flag("no-scale-embedding", "embeddings are not multiplied by the root of the width");
   group.flag("share-decoder-input-output-embed", "input and output embedding are one weight");
   group.text("activation-fn", "relu", "activation inside the feed-forward layers");
-  group.integer("max-target-positions", "", "longest sequence; default: tokens-per-sample").unit("tokens").min(1);
+  group.integer("max-target-positions", "", "longest sequence; default: tokens-per-sample")
+      .unit("tokens")
+      .min(1);
 }
 
 void declare_regularization(config::OptionTable& table) {
   OptionGroup group(table, option_group::kRegularization);
   group.real("dropout", "0.1", "dropout on embeddings and block outputs").unit("probability").min(0).max(1);
   group.real("attention-dropout", "0.0", "dropout on attention weights").unit("probability").min(0).max(1);
-  group.real("activation-dropout", "0.0", "dropout after the activation function").unit("probability").min(0).max(1);
-  group.real("relu-dropout", "0.0", "as activation-dropout; counts when that is 0").unit("probability").min(0).max(1);
-  group.real("decoder-layerdrop", "0.0", "rate at which whole layers are left out").unit("probability").min(0).max(1);
+  group.real("activation-dropout", "0.0", "dropout after the activation function")
+      .unit("probability")
+      .min(0)
+      .max(1);
+  group.real("relu-dropout", "0.0", "as activation-dropout; counts when that is 0")
+      .unit("probability")
+      .min(0)
+      .max(1);
+  group.real("decoder-layerdrop", "0.0", "rate at which whole layers are left out")
+      .unit("probability")
+      .min(0)
+      .max(1);
 }
 
 void declare_optimization(config::OptionTable& table) {
@@ -91,12 +113,16 @@ void declare_schedule(config::OptionTable& table) {
   group.integer("warmup-updates", "", "updates of linear warm-up; default: 4000 for inverse_sqrt, else 0")
       .unit("updates")
       .min(0);
-  group.real("warmup-init-lr", "-1", "learning rate at the start of the warm-up; negative: the schedule's own choice");
+  group.real("warmup-init-lr", "-1",
+             "learning rate at the start of the warm-up; negative: the schedule's own choice");
   group.real("min-lr", "0.0", "cosine: lowest learning rate").min(0);
   group.real("lr-period-updates", "", "cosine, triangular: updates of the first period").unit("updates");
   group.real("t-mult", "1", "cosine: every period is this many times as long as the one before").min(0);
-  group.real("lr-shrink", "0.1", "factor of the learning rate from period to period, or at each annealing").min(0);
-  group.integer("force-anneal", "", "fixed, polynomial_decay: anneals from this epoch on").unit("epochs").min(0);
+  group.real("lr-shrink", "0.1", "factor of the learning rate from period to period, or at each annealing")
+      .min(0);
+  group.integer("force-anneal", "", "fixed, polynomial_decay: anneals from this epoch on")
+      .unit("epochs")
+      .min(0);
   group.real("end-learning-rate", "0.0", "polynomial_decay: learning rate at the end").min(0);
   group.real("power", "1.0", "polynomial_decay: exponent").min(0);
   group.integer("total-num-update", "", "polynomial_decay: updates until the end; default: max-update")
@@ -105,12 +131,16 @@ void declare_schedule(config::OptionTable& table) {
   group.real("max-lr", "", "triangular: highest learning rate").min(0);
   group.flag("shrink-min", "triangular: the lowest learning rate shrinks too");
   group.real("lr-threshold", "1e-4", "reduce_lr_on_plateau: smallest relative gain that counts").min(0);
-  group.integer("lr-patience", "0", "reduce_lr_on_plateau: validations without gain before the rate shrinks").min(0);
+  group.integer("lr-patience", "0", "reduce_lr_on_plateau: validations without gain before the rate shrinks")
+      .min(0);
 }
 
 void declare_noise(config::OptionTable& table) {
   OptionGroup group(table, option_group::kNoise);
-  group.real("quant-noise-pq", "0.0", "rate of product-quantization noise on weights").unit("probability").min(0).max(1);
+  group.real("quant-noise-pq", "0.0", "rate of product-quantization noise on weights")
+      .unit("probability")
+      .min(0)
+      .max(1);
   group.integer("quant-noise-pq-block-size", "8", "weights in a noise block").unit("weights").min(1);
   group.real("quant-noise-pq-embeddings", "", "another rate for embeddings (input and tied output)")
       .unit("probability")
@@ -118,20 +148,25 @@ void declare_noise(config::OptionTable& table) {
       .max(1);
   group.choice("quant-noise-kind", "pq", {"pq", "pq-exact", "mean"},
                "what becomes of a chosen block: pq: zero; pq-exact: its nearest codeword; mean: its mean");
-  group.boolean("quant-noise-rescale", "true", "kind pq: the other blocks are multiplied by 1/(1-p), as fairseq does");
+  group.boolean("quant-noise-rescale", "true",
+                "kind pq: the other blocks are multiplied by 1/(1-p), as fairseq does");
   group.flag("no-quant-noise-rescale", "the same as --quant-noise-rescale false");
   group.integer("quant-noise-start-update", "0", "noise from this update on").unit("updates").min(0);
-  group.text("quant-noise-include", "", "noise only on layers whose name matches this regular expression in full");
+  group.text("quant-noise-include", "",
+             "noise only on layers whose name matches this regular expression in full");
   group.text("quant-noise-exclude", R"((.*\.)?embed_positions)",
              "no noise on layers whose name matches this regular expression in full");
   group.integer("quant-noise-centroids", "256", "pq-exact: codewords a weight").min(1).max(65536);
-  group.integer("quant-noise-refresh", "1000", "pq-exact: updates between two codebooks").unit("updates").min(1);
+  group.integer("quant-noise-refresh", "1000", "pq-exact: updates between two codebooks")
+      .unit("updates")
+      .min(1);
 }
 
 void declare_quantization(config::OptionTable& table) {
   OptionGroup group(table, option_group::kQuantization);
-  group.text("quantization-config-path", "",
-             "quantizes by the stages of this YAML file; max-update or max-epoch is shared out evenly among them");
+  group.text(
+      "quantization-config-path", "",
+      "quantizes by the stages of this YAML file; max-update or max-epoch is shared out evenly among them");
   group.integer("pq-iterations", "20", "k-means rounds").min(1);
   group.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid over its blocks");
 }
@@ -139,8 +174,9 @@ void declare_quantization(config::OptionTable& table) {
 void declare_checkpoint(config::OptionTable& table) {
   OptionGroup group(table, option_group::kCheckpoint);
   group.text("save-dir", "checkpoints", "folder for checkpoints and model files");
-  group.text("restore-file", "checkpoint_last.qn",
-             "checkpoint or model file to start from; the default is looked for in save-dir and may be missing");
+  group.text(
+      "restore-file", "checkpoint_last.qn",
+      "checkpoint or model file to start from; the default is looked for in save-dir and may be missing");
   group.text("finetune-from-model", "",
              "starts a new run from these weights, unless save-dir holds a checkpoint to go on with");
   group.flag("reset-optimizer", "does not restore the optimizer, the schedule and the number of updates");
@@ -157,7 +193,8 @@ void declare_checkpoint(config::OptionTable& table) {
   group.integer("keep-best-checkpoints", "-1", "keeps the N best checkpoints under names of their own");
   group.flag("no-epoch-checkpoints", "no checkpoint of its own for each epoch");
   group.flag("no-last-checkpoints", "no checkpoint_last.qn");
-  group.flag("no-save-optimizer-state", "checkpoints without the optimizer's state (they cannot be gone on with)");
+  group.flag("no-save-optimizer-state",
+             "checkpoints without the optimizer's state (they cannot be gone on with)");
   group.flag("no-save", "writes no file at all");
 }
 
@@ -170,7 +207,9 @@ void declare_validation(config::OptionTable& table) {
       .min(0);
   group.integer("validate-after-updates", "0", "no validation before this update").unit("updates").min(0);
   group.flag("disable-validation", "no validation");
-  group.integer("max-tokens-valid", "", "as max-tokens, for validation; default: max-tokens").unit("tokens").min(1);
+  group.integer("max-tokens-valid", "", "as max-tokens, for validation; default: max-tokens")
+      .unit("tokens")
+      .min(1);
   group.integer("batch-size-valid", "", "as batch-size, for validation; default: batch-size")
       .alias("max-sentences-valid")
       .unit("sentences")
@@ -186,8 +225,9 @@ void declare_validation(config::OptionTable& table) {
 void declare_progress(config::OptionTable& table) {
   OptionGroup group(table, option_group::kProgress);
   group.integer("log-interval", "100", "updates between two lines of progress").unit("updates").min(1);
-  group.choice("log-format", "", {"json", "none", "simple", "tqdm", "progress"},
-               "tqdm or progress: one updating line (default on a terminal); simple: lines; json: JSON lines");
+  group.choice(
+      "log-format", "", {"json", "none", "simple", "tqdm", "progress"},
+      "tqdm or progress: one updating line (default on a terminal); simple: lines; json: JSON lines");
   group.flag("no-progress-bar", "lines instead of one updating line");
   group.text("log-file", "", "writes everything to this file too, as JSON lines");
 }
@@ -202,8 +242,12 @@ void declare_machine(config::OptionTable& table) {
 
 void declare_without_effect(config::OptionTable& table) {
   OptionGroup group(table, option_group::kNoEffect);
-  const auto flag = [&](const char* name, const char* help) { group.without_effect(name, OptionType::kBool, help); };
-  const auto text = [&](const char* name, const char* help) { group.without_effect(name, OptionType::kString, help); };
+  const auto flag = [&](const char* name, const char* help) {
+    group.without_effect(name, OptionType::kBool, help);
+  };
+  const auto text = [&](const char* name, const char* help) {
+    group.without_effect(name, OptionType::kString, help);
+  };
   flag("cpu", "training is on the CPU");
   text("ddp-backend", "no processes to connect");
   text("distributed-backend", "no processes to connect");
@@ -255,7 +299,8 @@ void declare_quantize_options(config::OptionTable& table) {
   task.text("output", "", "model file to write").alias("o");
   task.integer("seed", "1", "number the initial centroids depend on").min(0);
   OptionGroup quantization(table, option_group::kQuantization);
-  quantization.text("quantization-config-path", "", "stages, block sizes and centroids: a YAML file").alias("config");
+  quantization.text("quantization-config-path", "", "stages, block sizes and centroids: a YAML file")
+      .alias("config");
   quantization.integer("pq-iterations", "20", "k-means rounds").min(1);
   quantization.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid in later finetuning");
   OptionGroup progress(table, option_group::kProgress);

@@ -17,10 +17,11 @@ std::optional<SourcePath> source_path(const config::OptionValues& values) {
   const std::string& finetune = values.get_string("finetune-from-model");
   const std::string last = values.get_string("save-dir") + "/" + kLastCheckpoint;
   if (values.is_explicit("restore-file") && !asked.empty()) {
-    QN_REQUIRE(finetune.empty(), ErrorKind::kConfig, "--restore-file ", asked, " and --finetune-from-model ", finetune,
-               " cannot be given together");
+    QN_REQUIRE(finetune.empty(), ErrorKind::kConfig, "--restore-file ", asked, " and --finetune-from-model ",
+               finetune, " cannot be given together");
     const std::string path = asked == kLastCheckpoint && !base::file_exists(asked) ? last : asked;
-    QN_REQUIRE(base::file_exists(path), ErrorKind::kIo, "cannot restore from ", path, " (--restore-file): no such file");
+    QN_REQUIRE(base::file_exists(path), ErrorKind::kIo, "cannot restore from ", path,
+               " (--restore-file): no such file");
     return SourcePath{path, false};
   }
   if (base::file_exists(last)) return SourcePath{last, false};
@@ -30,23 +31,28 @@ std::optional<SourcePath> source_path(const config::OptionValues& values) {
   return SourcePath{finetune, true};
 }
 
-void require_same(const char* option, const std::string& stored, const config::OptionValues& values, const char* reset) {
+void require_same(const char* option, const std::string& stored, const config::OptionValues& values,
+                  const char* reset) {
   const std::string& given = values.get_string(option);
   if (stored == given) return;
-  throw Error(ErrorKind::kConfig, str_cat("the checkpoint was trained with --", option, " ", stored, ", found --", option,
-                                          " ", given),
-              str_cat("give the same, or start anew from its weights with ", reset));
+  throw Error(
+      ErrorKind::kConfig,
+      str_cat("the checkpoint was trained with --", option, " ", stored, ", found --", option, " ", given),
+      str_cat("give the same, or start anew from its weights with ", reset));
 }
 
 void check_resume(const RestoreSource& source, const config::OptionValues& values) {
   if (source.take_progress) {
     require_same("optimizer", source.state->optimizer, values, "--reset-optimizer");
-    if (source.take_schedule) require_same("lr-scheduler", source.state->lr_scheduler, values, "--reset-lr-scheduler");
+    if (source.take_schedule)
+      require_same("lr-scheduler", source.state->lr_scheduler, values, "--reset-lr-scheduler");
   }
   if (source.resumes_quantization() && values.get_string("quantization-config-path").empty()) {
-    throw Error(ErrorKind::kConfig, "the checkpoint belongs to a quantization by stages, and --quantization-config-path is "
-                                    "not given",
-                "give the same configuration to go on, or --reset-optimizer to start a new run from its weights");
+    throw Error(
+        ErrorKind::kConfig,
+        "the checkpoint belongs to a quantization by stages, and --quantization-config-path is "
+        "not given",
+        "give the same configuration to go on, or --reset-optimizer to start a new run from its weights");
   }
 }
 

@@ -17,8 +17,8 @@ struct RestoreSource {
   std::optional<TrainingState> state;  ///< of a checkpoint
   bool take_progress = false;          ///< optimizer and number of updates
   bool take_schedule = false;
-  bool take_meters = false;            ///< meters and best value
-  bool take_position = false;          ///< epoch and position in the data
+  bool take_meters = false;    ///< meters and best value
+  bool take_position = false;  ///< epoch and position in the data
 
   /// Whether the run of the file is gone on with.
   bool resumes() const { return take_progress; }
@@ -26,8 +26,9 @@ struct RestoreSource {
 };
 
 /// Reads the file that the options name; nothing for a run from scratch.
-/// Errors: kIo for a missing file that was asked for; kFormat for a damaged or foreign one; kConfig for options that
-/// contradict each other or the file (optimizer, schedule, quantization run without its configuration).
+/// Errors: kIo for a missing file that was asked for; kFormat for a damaged or foreign one; kConfig for
+/// options that contradict each other or the file (optimizer, schedule, quantization run without its
+/// configuration).
 std::optional<RestoreSource> find_restore_source(const config::OptionValues& values);
 
 }  // namespace quantnoise::train

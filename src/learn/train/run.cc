@@ -37,7 +37,8 @@ int run_quantize(const config::OptionValues& values, const Output& output) {
   const std::string& config_path = values.get_string("quantization-config-path");
   const std::string& target = values.get_string("output");
   QN_REQUIRE(!path.empty(), ErrorKind::kUsage, "no model file given");
-  QN_REQUIRE(!config_path.empty(), ErrorKind::kUsage, "no quantization configuration given: --config FILE.yaml");
+  QN_REQUIRE(!config_path.empty(), ErrorKind::kUsage,
+             "no quantization configuration given: --config FILE.yaml");
   QN_REQUIRE(!target.empty(), ErrorKind::kUsage, "no file to write given: -o FILE");
   set_up_torch(num_threads(values));
   Progress progress(output, log_format(values, output, false));

@@ -11,7 +11,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 bool is_multiple(int64_t number, int64_t interval) { return interval > 0 && number % interval == 0; }
 
@@ -93,11 +95,14 @@ void Session::log_interval() {
   const int64_t max_epoch = values_.get_int("max-epoch");
   // Whatever limit comes first; validations so far are part of the pace.
   double left = INFINITY;
-  const double pace = seconds_since(started_) / static_cast<double>(std::max<int64_t>(trainer_->num_updates() - first_update_, 1));
+  const double pace = seconds_since(started_) /
+                      static_cast<double>(std::max<int64_t>(trainer_->num_updates() - first_update_, 1));
   if (max_update > 0) left = pace * static_cast<double>(max_update - trainer_->num_updates());
   if (max_epoch > 0) {
-    const auto batches_an_update = static_cast<double>(std::max<int64_t>(values_.get_int_list("update-freq").back(), 1));
-    const int64_t batches = (max_epoch - iterator_->epoch()) * iterator_->num_batches() + iterator_->num_remaining();
+    const auto batches_an_update =
+        static_cast<double>(std::max<int64_t>(values_.get_int_list("update-freq").back(), 1));
+    const int64_t batches =
+        (max_epoch - iterator_->epoch()) * iterator_->num_batches() + iterator_->num_remaining();
     left = std::min(left, pace * static_cast<double>(batches) / batches_an_update);
   }
   if (std::isfinite(left)) event.add("left", duration_text(left));
@@ -118,10 +123,11 @@ Session::Due Session::what_is_due() const {
   const bool save_by_updates = is_multiple(updates, values_.get_int("save-interval-updates"));
   due.save = due.limit_reached || due.end_of_stage || save_by_updates ||
              (due.end_of_epoch && is_multiple(iterator_->epoch(), values_.get_int("save-interval")));
-  due.validate = may_validate &&
-                 (due.limit_reached || due.end_of_stage || (save_by_updates && !due.end_of_epoch) ||
-                  (due.end_of_epoch && is_multiple(iterator_->epoch(), values_.get_int("validate-interval"))) ||
-                  is_multiple(updates, values_.get_int("validate-interval-updates")));
+  due.validate =
+      may_validate &&
+      (due.limit_reached || due.end_of_stage || (save_by_updates && !due.end_of_epoch) ||
+       (due.end_of_epoch && is_multiple(iterator_->epoch(), values_.get_int("validate-interval"))) ||
+       is_multiple(updates, values_.get_int("validate-interval-updates")));
   return due;
 }
 
@@ -160,7 +166,8 @@ void Session::begin_due_stage() {
                               {"centroids", int64_t{layer.report.num_centroids}},
                               {"relative_error", layer.relative_error}}});
   }
-  Event event{"stage_raw", {{"stage", stages_->current_record().stage}, {"layers", static_cast<int64_t>(layers.size())}}};
+  Event event{"stage_raw",
+              {{"stage", stages_->current_record().stage}, {"layers", static_cast<int64_t>(layers.size())}}};
   if (!valid_sets_.empty()) {
     const double loss = validate_first();
     stages_->current_record().raw_loss = loss;
@@ -171,13 +178,13 @@ void Session::begin_due_stage() {
 }
 
 void Session::end_stage(const std::optional<Validation>& validation) {
-  stages_->end(trainer_->num_updates(),
-               validation ? std::optional<double>(validation->loss) : std::nullopt);
+  stages_->end(trainer_->num_updates(), validation ? std::optional<double>(validation->loss) : std::nullopt);
   const StageRecord& record = stages_->current_record();
   Event event{"stage", {{"stage", record.stage}, {"layers", static_cast<int64_t>(record.layers.size())}}};
   event.add("updates", record.end_update - record.begin_update);
   if (record.raw_loss) event.add("raw_loss", *record.raw_loss).add("raw_ppl", std::exp2(*record.raw_loss));
-  if (record.valid_loss) event.add("valid_loss", *record.valid_loss).add("valid_ppl", std::exp2(*record.valid_loss));
+  if (record.valid_loss)
+    event.add("valid_loss", *record.valid_loss).add("valid_ppl", std::exp2(*record.valid_loss));
   describe_size(event, track_size(*model_));
   if (!no_save_) {
     const std::string path = in_save_dir(str_cat("model_stage", record.stage, ".qn"));
@@ -192,17 +199,19 @@ void Session::end_epoch(const std::optional<Validation>& validation) {
   event.add("lr", trainer_->optimizer().lr()).add("train_wall", progress_state_.train_seconds);
   progress_.event(event);
   epoch_meter_.reset();
-  trainer_->scheduler().end_epoch(iterator_->epoch(), validation ? std::optional<double>(validation->loss) : std::nullopt,
+  trainer_->scheduler().end_epoch(iterator_->epoch(),
+                                  validation ? std::optional<double>(validation->loss) : std::nullopt,
                                   trainer_->num_updates());
   iterator_->next_epoch();
 }
 
 int Session::stop_early() {
-  const std::string where = no_save_ ? "nothing was saved (--no-save)"
-                                     : str_cat("saved ", in_save_dir(kLastCheckpoint),
-                                               "; go on with the same command", values_.is_explicit("restore-file")
-                                                   ? str_cat(" and --restore-file ", in_save_dir(kLastCheckpoint))
-                                                   : "");
+  const std::string where =
+      no_save_ ? "nothing was saved (--no-save)"
+               : str_cat("saved ", in_save_dir(kLastCheckpoint), "; go on with the same command",
+                         values_.is_explicit("restore-file")
+                             ? str_cat(" and --restore-file ", in_save_dir(kLastCheckpoint))
+                             : "");
   progress_.message(str_cat("stopped at update ", trainer_->num_updates(), ": ", where));
   return kStoppedEarly;
 }

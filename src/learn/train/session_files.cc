@@ -39,7 +39,8 @@ Session::Validation Session::validate() {
   bool is_first = true;
   for (const ValidSet& set : valid_sets_) {
     const double loss = evaluate(set);
-    Event event{"valid", {{"epoch", iterator_->epoch()}, {"update", trainer_->num_updates()}, {"subset", set.name}}};
+    Event event{"valid",
+                {{"epoch", iterator_->epoch()}, {"update", trainer_->num_updates()}, {"subset", set.name}}};
     event.add("loss", loss).add("ppl", std::exp2(loss));
     if (is_first) {
       validation.loss = loss;
@@ -102,7 +103,8 @@ std::vector<std::string> Session::checkpoint_names(const Due& due, int64_t epoch
                                                    const std::optional<Validation>& validation) const {
   const int64_t interval = values_.get_int("save-interval-updates");
   std::vector<std::string> names;
-  if (due.end_of_epoch && !values_.get_bool("no-epoch-checkpoints") && epoch % values_.get_int("save-interval") == 0) {
+  if (due.end_of_epoch && !values_.get_bool("no-epoch-checkpoints") &&
+      epoch % values_.get_int("save-interval") == 0) {
     names.push_back(epoch_checkpoint(epoch));
   }
   if (!due.end_of_epoch && interval > 0 && trainer_->num_updates() % interval == 0) {
@@ -124,8 +126,8 @@ void Session::save(const Due& due, int64_t epoch, const std::optional<Validation
   const std::vector<std::string> names = checkpoint_names(due, epoch, validation);
   if (names.empty()) return;
   pack::ModelFile file = packed_model();
-  add_training_state(file, *model_, values_.get_bool("no-save-optimizer-state") ? nullptr : &trainer_->optimizer(),
-                     state());
+  add_training_state(file, *model_,
+                     values_.get_bool("no-save-optimizer-state") ? nullptr : &trainer_->optimizer(), state());
   uint64_t bytes = 0;
   for (const std::string& name : names) bytes = pack::write_model_file(in_save_dir(name), file).file_bytes;
   prune_checkpoints(save_dir_, retention_options(values_));
@@ -143,8 +145,8 @@ uint64_t Session::write_model(const std::string& path, pack::ModelFile file) {
 void Session::finish() {
   Event event{"done", {{"updates", trainer_->num_updates()}, {"epochs", epochs_done()}}};
   // Stages end with the weights they end with; a plain run gives its best.
-  const bool use_best = !stages_ && !no_save_ && progress_state_.best_loss &&
-                        base::file_exists(in_save_dir(kBestCheckpoint));
+  const bool use_best =
+      !stages_ && !no_save_ && progress_state_.best_loss && base::file_exists(in_save_dir(kBestCheckpoint));
   std::optional<double> loss;
   if (use_best) loss = progress_state_.best_loss;
   if (stages_ && !stages_->state().records.empty()) loss = stages_->current_record().valid_loss;

@@ -19,12 +19,14 @@ int64_t int_or(const config::OptionValues& values, const char* name, int64_t fal
 
 void check_options(const config::OptionValues& values) {
   const std::string& device = values.get_string("device");
-  QN_REQUIRE(device == "cpu", ErrorKind::kUnsupported, "--device ", device, ": training runs on the cpu only");
+  QN_REQUIRE(device == "cpu", ErrorKind::kUnsupported, "--device ", device,
+             ": training runs on the cpu only");
   QN_REQUIRE(values.has_value("max-tokens") || values.has_value("batch-size"), ErrorKind::kUsage,
              "the size of a batch is not given: --max-tokens or --batch-size");
   const bool staged = !values.get_string("quantization-config-path").empty();
-  QN_REQUIRE(!staged || values.get_int("patience") < 0, ErrorKind::kConfig,
-             "--patience cannot be combined with --quantization-config-path: every stage has its fixed share");
+  QN_REQUIRE(
+      !staged || values.get_int("patience") < 0, ErrorKind::kConfig,
+      "--patience cannot be combined with --quantization-config-path: every stage has its fixed share");
 }
 
 std::vector<std::string> split_names(const std::string& list) {
@@ -41,9 +43,10 @@ void refuse_too_long(const data::BatchDataset& dataset, int64_t max_positions, c
   const auto& sizes = dataset.sizes();
   const auto longest = std::max_element(sizes.begin(), sizes.end());
   if (longest == sizes.end() || *longest <= max_positions) return;
-  throw Error(ErrorKind::kData,
-              str_cat("a sample of '", name, "' has ", *longest, " tokens, the model takes at most ", max_positions),
-              "leave such samples out with --skip-invalid-size-inputs-valid-test");
+  throw Error(
+      ErrorKind::kData,
+      str_cat("a sample of '", name, "' has ", *longest, " tokens, the model takes at most ", max_positions),
+      "leave such samples out with --skip-invalid-size-inputs-valid-test");
 }
 
 }  // namespace
@@ -87,8 +90,8 @@ void Session::build_stages(torch::nn::Module& dense_model) {
   if (path.empty()) return;
   const config::QuantizationConfig config = config::load_quantization_config(path);
   quant::Plan plan = quant::plan_pq(dense_model, config);
-  const StageSchedule schedule = StageSchedule::make(static_cast<int64_t>(plan.stages.size()),
-                                                     values_.get_int("max-epoch"), values_.get_int("max-update"));
+  const StageSchedule schedule = StageSchedule::make(
+      static_cast<int64_t>(plan.stages.size()), values_.get_int("max-epoch"), values_.get_int("max-update"));
   stages_ = std::make_unique<StageRunner>(config, std::move(plan), schedule, pq_options(values_));
 }
 
@@ -100,7 +103,8 @@ void Session::build_trainer() {
   auto optimizer = make_optimizer(values_.get_string("optimizer"), optimizer_options(values_));
   optimizer->bind(quant::unique_parameters(*model_));
   trainer_ = std::make_unique<Trainer>(
-      model_, make_criterion(values_.get_string("criterion"), criterion_options(values_)), std::move(optimizer),
+      model_, make_criterion(values_.get_string("criterion"), criterion_options(values_)),
+      std::move(optimizer),
       make_lr_scheduler(values_.get_string("lr-scheduler"), lr_scheduler_options(values_)), options);
 }
 
@@ -120,9 +124,11 @@ void Session::build_data() {
   if (values_.get_bool("disable-validation")) return;
   for (const std::string& name : split_names(values_.get_string("valid-subset"))) {
     ValidSet set{name, task_->dataset(name, values_.get_bool("combine-val"), max_positions), {}};
-    if (!values_.get_bool("skip-invalid-size-inputs-valid-test")) refuse_too_long(*set.dataset, max_positions, name);
-    set.batches = evaluation_batches(*set.dataset, int_or(values_, "max-tokens-valid", options.limits.max_tokens),
-                                     int_or(values_, "batch-size-valid", options.limits.max_sentences), max_positions);
+    if (!values_.get_bool("skip-invalid-size-inputs-valid-test"))
+      refuse_too_long(*set.dataset, max_positions, name);
+    set.batches =
+        evaluation_batches(*set.dataset, int_or(values_, "max-tokens-valid", options.limits.max_tokens),
+                           int_or(values_, "batch-size-valid", options.limits.max_sentences), max_positions);
     valid_sets_.push_back(std::move(set));
   }
 }
@@ -159,7 +165,8 @@ void Session::resume(const RestoreSource& source) {
 void Session::announce(const std::optional<RestoreSource>& source) {
   const std::vector<std::string> ignored = values_.explicit_without_effect();
   if (!ignored.empty()) progress_.message("options without effect here: --" + join(ignored, ", --"));
-  if (values_.get_bool("fp16")) progress_.message("--fp16: on a CPU this means bfloat16 matrix products, fp32 weights");
+  if (values_.get_bool("fp16"))
+    progress_.message("--fp16: on a CPU this means bfloat16 matrix products, fp32 weights");
   if (source) {
     progress_.message(source->resumes() ? str_cat("going on from ", source->path, " at update ",
                                                   trainer_->num_updates(), ", epoch ", iterator_->epoch())

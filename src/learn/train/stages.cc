@@ -28,19 +28,21 @@ std::string to_json(const config::QuantizationConfig& config) {
 }  // namespace
 
 StageSchedule StageSchedule::make(int64_t num_stages, int64_t max_epoch, int64_t max_update) {
-  QN_REQUIRE(num_stages > 0, ErrorKind::kConfig, "the quantization configuration has no stages (layers_to_quantize)");
+  QN_REQUIRE(num_stages > 0, ErrorKind::kConfig,
+             "the quantization configuration has no stages (layers_to_quantize)");
   QN_REQUIRE((max_epoch > 0) != (max_update > 0), ErrorKind::kConfig,
-             "quantization by stages needs exactly one of --max-epoch and --max-update; found --max-epoch ", max_epoch,
-             " and --max-update ", max_update, " (0: not given)");
+             "quantization by stages needs exactly one of --max-epoch and --max-update; found --max-epoch ",
+             max_epoch, " and --max-update ", max_update, " (0: not given)");
   const bool by_update = max_update > 0;
   const int64_t limit = by_update ? max_update : max_epoch;
   const char* option = by_update ? "--max-update" : "--max-epoch";
   const int64_t lower = limit - limit % num_stages;
   if (limit % num_stages != 0) {
-    throw Error(ErrorKind::kConfig,
-                str_cat(option, " ", limit, " cannot be shared out among ", num_stages, " stages: it is not a multiple of ",
-                        num_stages),
-                str_cat(option, " ", lower > 0 ? str_cat(lower, " or ") : "", lower + num_stages, " would do"));
+    throw Error(
+        ErrorKind::kConfig,
+        str_cat(option, " ", limit, " cannot be shared out among ", num_stages,
+                " stages: it is not a multiple of ", num_stages),
+        str_cat(option, " ", lower > 0 ? str_cat(lower, " or ") : "", lower + num_stages, " would do"));
   }
   StageSchedule schedule;
   schedule.num_stages = num_stages;
@@ -62,8 +64,8 @@ void StageRunner::resume(const StageState& state) {
   QN_REQUIRE(state.config == state_.config, ErrorKind::kConfig,
              "the checkpoint belongs to a quantization with another configuration; found ", state.config,
              ", expected ", state_.config);
-  QN_REQUIRE(state.current < num_stages(), ErrorKind::kFormat, "the checkpoint is in stage ", state.current + 1, " of ",
-             num_stages());
+  QN_REQUIRE(state.current < num_stages(), ErrorKind::kFormat, "the checkpoint is in stage ",
+             state.current + 1, " of ", num_stages());
   state_ = state;
 }
 

@@ -18,7 +18,8 @@ struct StageSchedule {
   int64_t updates_per_stage = 0;  ///< 0: counted in epochs
   int64_t epochs_per_stage = 0;
 
-  /// Errors: kConfig unless exactly one of the limits is given (positive) and a multiple of the number of stages.
+  /// Errors: kConfig unless exactly one of the limits is given (positive) and a multiple of the number of
+  /// stages.
   static StageSchedule make(int64_t num_stages, int64_t max_epoch, int64_t max_update);
   /// How many shares are over after so many updates and whole epochs.
   int64_t shares_over(int64_t num_updates, int64_t epochs_done) const;

@@ -60,11 +60,13 @@ void Trainer::accumulate(const data::Batch& batch, UpdateStats& stats) {
     if (!cause.empty()) {
       cause = str_cat("parameter ", cause, " holds values that are not finite");
     } else {
-      cause = first_nonfinite_layer(*model_, options_.compute_type, [&] { criterion_->forward(*model_, batch); });
+      cause =
+          first_nonfinite_layer(*model_, options_.compute_type, [&] { criterion_->forward(*model_, batch); });
     }
-    throw Error(ErrorKind::kNumeric,
-                str_cat("the loss of update ", num_updates_ + 1, " is ", loss, cause.empty() ? "" : ": ", cause),
-                kDivergedHint);
+    throw Error(
+        ErrorKind::kNumeric,
+        str_cat("the loss of update ", num_updates_ + 1, " is ", loss, cause.empty() ? "" : ": ", cause),
+        kDivergedHint);
   }
   result.loss.backward();
   stats.loss += loss;

@@ -103,7 +103,8 @@ TrainingState training_state_from_json(const std::string& text) {
 }
 
 std::string with_stages(const std::string& history_json, const StageState& stages) {
-  nlohmann::ordered_json history = nlohmann::ordered_json::parse(history_json, nullptr, /*allow_exceptions=*/false);
+  nlohmann::ordered_json history =
+      nlohmann::ordered_json::parse(history_json, nullptr, /*allow_exceptions=*/false);
   if (!history.is_object()) history = nlohmann::ordered_json::object();
   history["stages"] = records_array(stages);
   return history.dump();

@@ -37,9 +37,9 @@ struct TrainingState {
   std::map<std::string, double> meter;
   double train_seconds = 0;
 
-  std::optional<double> best_metric;     ///< rounded as the reference rounds it
-  std::optional<double> best_loss;       ///< bits, of the best checkpoint
-  std::optional<double> patience_metric; ///< best for the patience, which wants strict gains
+  std::optional<double> best_metric;      ///< rounded as the reference rounds it
+  std::optional<double> best_loss;        ///< bits, of the best checkpoint
+  std::optional<double> patience_metric;  ///< best for the patience, which wants strict gains
   int64_t validations_without_gain = 0;
 
   StageState stages;

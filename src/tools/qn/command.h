@@ -20,8 +20,8 @@ struct Invocation {
 
 struct Command {
   std::string name;
-  std::string summary;               ///< one line
-  std::string details;               ///< a paragraph for the help text; may be empty
+  std::string summary;  ///< one line
+  std::string details;  ///< a paragraph for the help text; may be empty
   std::vector<std::string> examples;
   std::vector<std::string> positional;  ///< options that are given by place, all of them required
   std::vector<std::string> repeatable;  ///< options whose every value counts

@@ -28,7 +28,7 @@ struct BoundCommand {
   CLI::App* app = nullptr;
   std::vector<BoundOption> options;
   CLI::Option* help = nullptr;
-  CLI::Option* recipe = nullptr;       // null when the command takes none
+  CLI::Option* recipe = nullptr;  // null when the command takes none
   CLI::Option* dump_config = nullptr;
 };
 
@@ -39,7 +39,8 @@ bool is_positional(const Command& command, const std::string& name) {
 /// "--output,-o"; a positional option adds its bare name, so that it can be given by name too.
 std::string cli_names(const Command& command, const OptionSpec& spec) {
   std::string names = option_flag(spec.name);
-  for (const std::string& alias : spec.aliases) names += str_cat(",", option_flag(config::canonical_name(alias)));
+  for (const std::string& alias : spec.aliases)
+    names += str_cat(",", option_flag(config::canonical_name(alias)));
   if (is_positional(command, spec.name)) names += str_cat(",", spec.name);
   return names;
 }
@@ -71,7 +72,8 @@ BoundCommand bind(const Command& command, const OptionTable& table, CLI::App& ap
   app.allow_extras();
   for (const OptionSpec* spec : ordered_specs(command, table)) {
     const std::string names = cli_names(command, *spec);
-    bound.options.push_back({spec, spec->type == OptionType::kBool ? add_flag(app, names) : add_option(app, names)});
+    bound.options.push_back(
+        {spec, spec->type == OptionType::kBool ? add_flag(app, names) : add_option(app, names)});
   }
   bound.help = app.add_flag("--help,-h");
   if (command.takes_recipe) {
@@ -85,8 +87,8 @@ bool is_truth_value(const std::string& word) {
   return word == "true" || word == "false" || word == "True" || word == "False";
 }
 
-/// Words as CLI11 understands them, in its order (the last one first): "--max_tokens" becomes "--max-tokens" where that is
-/// an option, as fairseq's users write both; "--flag false" becomes "--flag=false".
+/// Words as CLI11 understands them, in its order (the last one first): "--max_tokens" becomes "--max-tokens"
+/// where that is an option, as fairseq's users write both; "--flag false" becomes "--flag=false".
 std::vector<std::string> words_for_cli11(const std::string& command, const std::vector<std::string>& words,
                                          const OptionTable& table) {
   std::vector<std::string> result = {command};
@@ -107,10 +109,13 @@ std::vector<std::string> words_for_cli11(const std::string& command, const std::
   return result;
 }
 
-/// extras: words that nothing takes. An unknown option is named first: its value may have been taken for an argument.
-[[noreturn]] void refuse_extras(const Command& command, const OptionTable& table, const std::vector<std::string>& extras) {
+/// extras: words that nothing takes. An unknown option is named first: its value may have been taken for an
+/// argument.
+[[noreturn]] void refuse_extras(const Command& command, const OptionTable& table,
+                                const std::vector<std::string>& extras) {
   for (const std::string& word : extras) {
-    if (word.size() > 1 && word.front() == '-') table.find(word.substr(0, word.find('=')));  // throws, nearest names
+    if (word.size() > 1 && word.front() == '-')
+      table.find(word.substr(0, word.find('=')));  // throws, nearest names
   }
   throw Error(ErrorKind::kUsage, str_cat("unexpected argument '", extras.front(), "'"),
               str_cat("qn ", command.name, " --help lists what is expected"));
@@ -128,7 +133,8 @@ std::vector<std::string> words_for_cli11(const std::string& command, const std::
 
 void require_positional(const BoundCommand& bound, const config::OptionValues& values) {
   for (const std::string& name : bound.command->positional) {
-    QN_REQUIRE(values.is_explicit(name), ErrorKind::kUsage, "qn ", bound.command->name, " needs the argument ", name);
+    QN_REQUIRE(values.is_explicit(name), ErrorKind::kUsage, "qn ", bound.command->name,
+               " needs the argument ", name);
   }
 }
 
@@ -154,8 +160,9 @@ const Command& find_command(const std::string& name) {
     names.push_back(command.name);
   }
   const std::vector<std::string> nearest = nearest_names(name, names, 1);
-  throw Error(ErrorKind::kUsage, str_cat("unknown command '", name, "'"),
-              nearest.empty() ? "qn --help lists the commands" : str_cat("did you mean ", nearest.front(), "?"));
+  throw Error(
+      ErrorKind::kUsage, str_cat("unknown command '", name, "'"),
+      nearest.empty() ? "qn --help lists the commands" : str_cat("did you mean ", nearest.front(), "?"));
 }
 
 Request parse_command(const Command& command, const std::vector<std::string>& words) {
@@ -208,7 +215,8 @@ Request parse_command_line(const std::vector<std::string>& arguments) {
     return request;
   }
   if (first.starts_with("-")) {
-    throw Error(ErrorKind::kUsage, str_cat("unknown option ", first), "options stand behind the command: qn train --help");
+    throw Error(ErrorKind::kUsage, str_cat("unknown option ", first),
+                "options stand behind the command: qn train --help");
   }
   return parse_command(find_command(first), {arguments.begin() + 1, arguments.end()});
 }

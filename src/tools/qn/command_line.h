@@ -1,6 +1,6 @@
 #pragma once
-// From the words of the command line to values of declared options. CLI11 splits the words; types, ranges, defaults and
-// messages are those of the declarations.
+// From the words of the command line to values of declared options. CLI11 splits the words; types, ranges,
+// defaults and messages are those of the declarations.
 
 #include <optional>
 #include <string>
@@ -15,7 +15,7 @@ namespace quantnoise::tool {
 struct Request {
   enum class Kind {
     kRun,
-    kHelp,          ///< of `command`, or of the program when there is none
+    kHelp,  ///< of `command`, or of the program when there is none
     kVersion,
     kDumpConfig,
     kHelpMarkdown,  ///< the text of docs/commands.md
@@ -26,7 +26,8 @@ struct Request {
 };
 
 /// arguments: without the program's name.
-/// Errors: kUsage (unknown command or option with the nearest names, missing value, missing argument), kConfig.
+/// Errors: kUsage (unknown command or option with the nearest names, missing value, missing argument),
+/// kConfig.
 Request parse_command_line(const std::vector<std::string>& arguments);
 
 /// "--max-tokens", "-o".

@@ -32,7 +32,8 @@ void declare_without_effect(config::OptionTable& table) {
   group.without_effect("num-workers", OptionType::kString, "batches are made in the evaluating thread");
   group.without_effect("seed", OptionType::kString, "nothing is drawn");
   group.without_effect("required-batch-size-multiple", OptionType::kString, "no batch is dropped");
-  group.without_effect("skip-invalid-size-inputs-valid-test", OptionType::kBool, "too long samples are left out anyway");
+  group.without_effect("skip-invalid-size-inputs-valid-test", OptionType::kBool,
+                       "too long samples are left out anyway");
   group.without_effect("ddp-backend", OptionType::kString, "no processes to connect");
   group.without_effect("dataset-impl", OptionType::kString, "the kind of a data file is recognized");
 }
@@ -47,20 +48,30 @@ void declare(config::OptionTable& table) {
       .min(1);
   input.choice("sample-break-mode", "", {"none", "complete", "complete_doc", "eos"},
                "how text is cut; default: as in training");
-  input.integer("output-dictionary-size", "", "targets from this number on become <unk>; default: as in training");
-  input.integer("context-window", "0", "tokens before each sample that are seen, not scored").unit("tokens").min(0);
-  input.integer("max-tokens", "", "most tokens in a batch, context excluded; 36000 when --batch-size is not given either")
+  input.integer("output-dictionary-size", "",
+                "targets from this number on become <unk>; default: as in training");
+  input.integer("context-window", "0", "tokens before each sample that are seen, not scored")
+      .unit("tokens")
+      .min(0);
+  input
+      .integer("max-tokens", "",
+               "most tokens in a batch, context excluded; 36000 when --batch-size is not given either")
       .unit("tokens")
       .min(1);
   input.integer("batch-size", "", "most samples in a batch").alias("max-sentences").unit("samples").min(1);
-  input.integer("softmax-batch", "", "targets scored at a time; default: all of a batch").unit("tokens").min(1);
+  input.integer("softmax-batch", "", "targets scored at a time; default: all of a batch")
+      .unit("tokens")
+      .min(1);
   train::OptionGroup results(table, "results");
   results.flag("output-word-probs", "prints log p of every word of every sample");
-  results.flag("output-word-stats", "prints for every word: count, sum of log p, made of pieces, log p of the next word");
-  results.choice("post-process", "", {"subword_nmt", "@@ "}, "joins pieces marked @@ to words, which count once")
+  results.flag("output-word-stats",
+               "prints for every word: count, sum of log p, made of pieces, log p of the next word");
+  results
+      .choice("post-process", "", {"subword_nmt", "@@ "}, "joins pieces marked @@ to words, which count once")
       .alias("remove-bpe");
   results.text("results-json", "", "also writes the results to this file");
-  results.choice("log-format", "simple", {"simple", "json", "none", "tqdm"}, "json: the results as one JSON object");
+  results.choice("log-format", "simple", {"simple", "json", "none", "tqdm"},
+                 "json: the results as one JSON object");
   declare_precision(table);
   declare_threads(table);
   declare_without_effect(table);
@@ -85,7 +96,8 @@ class StoredOptions {
     const config::OptionValue value = config::parse_value(values.table().find(name), found->second);
     return std::get<int64_t>(value);
   }
-  std::string text(const config::OptionValues& values, const std::string& name, const std::string& fallback) const {
+  std::string text(const config::OptionValues& values, const std::string& name,
+                   const std::string& fallback) const {
     if (values.has_value(name)) return values.get_string(name);
     const auto found = options_.find(name);
     return found != options_.end() ? found->second : fallback;
@@ -105,7 +117,8 @@ void print_words(int64_t sample, const std::vector<train::WordScores::Word>& wor
   print_result(str_cat(sample, " ", join(cells, "\t")));
 }
 
-train::LmEvaluationOptions options_from(const config::OptionValues& values, const train::LoadedModel& loaded) {
+train::LmEvaluationOptions options_from(const config::OptionValues& values,
+                                        const train::LoadedModel& loaded) {
   const StoredOptions stored(loaded.file);
   train::LmEvaluationOptions options;
   options.tokens_per_sample = stored.integer(values, "tokens-per-sample", loaded.model->max_positions());
@@ -128,7 +141,8 @@ train::LmEvaluationOptions options_from(const config::OptionValues& values, cons
 void print_word_stats(const std::vector<train::WordStat>& stats) {
   for (const train::WordStat& stat : stats) {
     print_result(str_cat(stat.word, "\t", stat.count, "\t", fixed(stat.log_prob, 6), "\t",
-                         stat.is_bpe ? "True" : "False", "\t", fixed(stat.next_log_prob, 6), "\t", stat.num_next));
+                         stat.is_bpe ? "True" : "False", "\t", fixed(stat.next_log_prob, 6), "\t",
+                         stat.num_next));
   }
 }
 
@@ -150,17 +164,20 @@ nlohmann::json results_json(const config::OptionValues& values, const train::LmE
 
 void print_results(const config::OptionValues& values, const nlohmann::json& results) {
   const std::string text = results.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (!values.get_string("results-json").empty()) base::write_text_file(values.get_string("results-json"), text + "\n");
+  if (!values.get_string("results-json").empty())
+    base::write_text_file(values.get_string("results-json"), text + "\n");
   if (values.get_string("log-format") == "json") {
     print_result(text);
     return;
   }
   const double seconds = results["seconds"];
   const auto tokens = results["tokens"].get<double>();
-  print_message(str_cat("evaluated ", results["tokens"].get<int64_t>(), " tokens of ", values.get_string("gen-subset"),
-                        " in ", fixed(seconds, 1), " s (", fixed(tokens / std::max(seconds, 1e-9), 0), " tokens/s, ",
+  print_message(str_cat("evaluated ", results["tokens"].get<int64_t>(), " tokens of ",
+                        values.get_string("gen-subset"), " in ", fixed(seconds, 1), " s (",
+                        fixed(tokens / std::max(seconds, 1e-9), 0), " tokens/s, ",
                         results["precision"].get<std::string>(), ")"));
-  print_result(str_cat("Loss (base 2): ", fixed(results["loss"], 4), ", Perplexity: ", fixed(results["ppl"], 2)));
+  print_result(
+      str_cat("Loss (base 2): ", fixed(results["loss"], 4), ", Perplexity: ", fixed(results["ppl"], 2)));
 }
 
 int run(const Invocation& invocation) {
@@ -191,10 +208,11 @@ Command eval_lm_command() {
   command.name = "eval-lm";
   command.summary = "Measures the perplexity of a language model, dense or compressed.";
   command.details =
-      "What is not given (tokens-per-sample, sample-break-mode) is taken from the options stored in the model.";
-  command.examples = {
-      "qn eval-lm data-bin --path compressed.qn --gen-subset valid",
-      "qn eval-lm data-bin --path model.qn --sample-break-mode complete --context-window 128 --softmax-batch 1024"};
+      "What is not given (tokens-per-sample, sample-break-mode) is taken from the options stored in the "
+      "model.";
+  command.examples = {"qn eval-lm data-bin --path compressed.qn --gen-subset valid",
+                      "qn eval-lm data-bin --path model.qn --sample-break-mode complete --context-window 128 "
+                      "--softmax-batch 1024"};
   command.positional = {"data"};
   command.declare = declare;
   command.run = run;

@@ -21,7 +21,8 @@ void declare(config::OptionTable& table) {
 pack::ModelFile without_training(pack::ModelFile file) {
   file.kind = "model";
   file.training_json = "{}";
-  std::erase_if(file.tensors, [](const auto& tensor) { return tensor.first.starts_with(pack::kTrainingPrefix); });
+  std::erase_if(file.tensors,
+                [](const auto& tensor) { return tensor.first.starts_with(pack::kTrainingPrefix); });
   return file;
 }
 
@@ -44,7 +45,8 @@ int run(const Invocation& invocation) {
 Command export_command() {
   Command command;
   command.name = "export";
-  command.summary = "Writes a model as plain safetensors, or a checkpoint as a model file without training state.";
+  command.summary =
+      "Writes a model as plain safetensors, or a checkpoint as a model file without training state.";
   command.examples = {"qn export compressed.qn --dequantize -o plain.safetensors",
                       "qn export checkpoints/checkpoint_best.qn -o model.qn"};
   command.positional = {"model"};

@@ -20,7 +20,8 @@ namespace {
 void declare(config::OptionTable& table) {
   train::OptionGroup input(table, "input");
   input.text("path", "", "model file or checkpoint").alias("model");
-  input.text("prompt", "", "text to continue; may be repeated; without it every line of standard input is one");
+  input.text("prompt", "",
+             "text to continue; may be repeated; without it every line of standard input is one");
   train::OptionGroup choice(table, "choice of tokens");
   choice.flag("greedy", "always the best token");
   choice.integer("beam", "", "1 is --greedy; other widths are not supported").min(1);
@@ -39,7 +40,8 @@ void declare(config::OptionTable& table) {
   length.integer("num-samples", "1", "continuations of each prompt").min(1).alias("nbest");
   length.boolean("stop-at-eos", "true", "a continuation ends with its line; false: lines follow each other");
   train::OptionGroup progress(table, train::option_group::kProgress);
-  progress.choice("log-format", "simple", {"simple", "json"}, "simple: the text; json: one JSON object a continuation");
+  progress.choice("log-format", "simple", {"simple", "json"},
+                  "simple: the text; json: one JSON object a continuation");
   declare_precision(table);
   declare_threads(table);
 }
@@ -48,7 +50,8 @@ search::GenerateOptions options_from(const config::OptionValues& values) {
   QN_REQUIRE(!values.has_value("beam") || values.get_int("beam") == 1, ErrorKind::kUnsupported, "--beam ",
              values.text("beam"), ": beam search is not supported, expected 1");
   search::GenerateOptions options;
-  options.sampling.greedy = values.get_bool("greedy") || (values.has_value("beam") && !values.get_bool("sampling"));
+  options.sampling.greedy =
+      values.get_bool("greedy") || (values.has_value("beam") && !values.get_bool("sampling"));
   options.sampling.temperature = values.get_float("temperature");
   options.sampling.top_k = values.get_int("sampling-topk");
   options.sampling.top_p = values.get_float("sampling-topp");
@@ -66,8 +69,10 @@ void print(const train::GeneratedText& generated, bool json) {
     print_result(generated.text);
     return;
   }
-  const nlohmann::json object = {{"prompt", generated.prompt},     {"text", generated.text},
-                                 {"tokens", generated.num_tokens}, {"log_prob", generated.log_prob},
+  const nlohmann::json object = {{"prompt", generated.prompt},
+                                 {"text", generated.text},
+                                 {"tokens", generated.num_tokens},
+                                 {"log_prob", generated.log_prob},
                                  {"ended", generated.ended}};
   print_result(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -104,11 +109,12 @@ int run(const Invocation& invocation) {
   const bool json = values.get_string("log-format") == "json";
   Prompts prompts(invocation);
   for (std::string prompt; prompts.next(prompt); ++options.prompt_number) {
-    const auto texts = train::generate_text(*loaded.model, loaded.dictionary, text::find_tokenizer(loaded.tokenizer),
-                                            prompt, options, values.get_bool("stop-at-eos"));
+    const auto texts =
+        train::generate_text(*loaded.model, loaded.dictionary, text::find_tokenizer(loaded.tokenizer), prompt,
+                             options, values.get_bool("stop-at-eos"));
     if (texts.front().num_unknown > 0) {
-      print_message(str_cat("warning: ", texts.front().num_unknown, " words of the prompt are not in the dictionary: ",
-                            texts.front().prompt));
+      print_message(str_cat("warning: ", texts.front().num_unknown,
+                            " words of the prompt are not in the dictionary: ", texts.front().prompt));
     }
     for (const train::GeneratedText& generated : texts) print(generated, json);
   }
@@ -121,7 +127,8 @@ Command generate_command() {
   Command command;
   command.name = "generate";
   command.summary = "Continues text with a language model, dense or compressed.";
-  command.examples = {"qn generate --path compressed.qn --prompt \"In the beginning\" --sampling-topp 0.9 --num-samples 3"};
+  command.examples = {
+      "qn generate --path compressed.qn --prompt \"In the beginning\" --sampling-topp 0.9 --num-samples 3"};
   command.repeatable = {"prompt"};
   command.declare = declare;
   command.run = run;

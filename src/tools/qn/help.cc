@@ -20,7 +20,8 @@ constexpr size_t kHelpColumn = 34;
 constexpr char kIntroduction[] =
     "Trains neural networks with quantization noise, compresses them, and works with the compressed files.";
 constexpr char kClosing[] =
-    "Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or\n"
+    "Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong "
+    "usage or\n"
     "configuration, 3 bad data or file, 4 not supported here, 70 a bug.";
 
 OptionTable table_of(const Command& command) {
@@ -38,19 +39,27 @@ std::vector<std::string> groups_of(const OptionTable& table) {
 }
 
 bool is_positional(const Command& command, const OptionSpec& spec) {
-  return std::find(command.positional.begin(), command.positional.end(), spec.name) != command.positional.end();
+  return std::find(command.positional.begin(), command.positional.end(), spec.name) !=
+         command.positional.end();
 }
 
 /// What stands for the value: "N", "X,X", "TEXT".
 std::string placeholder(const OptionSpec& spec) {
   switch (spec.type) {
-    case OptionType::kBool: return "";
-    case OptionType::kInt: return "N";
-    case OptionType::kFloat: return "X";
-    case OptionType::kString: return "TEXT";
-    case OptionType::kChoice: return "CHOICE";
-    case OptionType::kIntList: return "N,…";
-    case OptionType::kFloatList: return "X,…";
+    case OptionType::kBool:
+      return "";
+    case OptionType::kInt:
+      return "N";
+    case OptionType::kFloat:
+      return "X";
+    case OptionType::kString:
+      return "TEXT";
+    case OptionType::kChoice:
+      return "CHOICE";
+    case OptionType::kIntList:
+      return "N,…";
+    case OptionType::kFloatList:
+      return "X,…";
   }
   return "";
 }
@@ -115,12 +124,14 @@ std::string usage_line(const Command& command) {
   return usage;
 }
 
-constexpr char kRecipeHelp[] = "recipe: a YAML file of option names and values; the command line wins over it";
+constexpr char kRecipeHelp[] =
+    "recipe: a YAML file of option names and values; the command line wins over it";
 constexpr char kDumpHelp[] = "prints all values as a recipe and ends";
 
 std::string title_of(const std::string& group) { return group.empty() ? "options" : group; }
 
-// ---- markdown ------------------------------------------------------------------------------------------------------
+// ---- markdown
+// ------------------------------------------------------------------------------------------------------
 
 std::string escaped(const std::string& text) {
   std::string result;
@@ -144,21 +155,24 @@ std::string markdown_row(const OptionSpec& spec) {
 
 std::string command_markdown(const Command& command) {
   const OptionTable table = table_of(command);
-  std::string text = str_cat("## qn ", command.name, "\n\n", command.summary, "\n\n    ", usage_line(command), "\n");
+  std::string text =
+      str_cat("## qn ", command.name, "\n\n", command.summary, "\n\n    ", usage_line(command), "\n");
   if (!command.details.empty()) text += "\n" + command.details + "\n";
   if (!command.examples.empty()) {
     text += "\n";
     for (const std::string& example : command.examples) text += "    " + example + "\n";
   }
   for (const std::string& group : groups_of(table)) {
-    text += str_cat("\n### ", command.name, ": ", title_of(group), "\n\n| option | meaning | values | default |\n|---|---|---|---|\n");
+    text += str_cat("\n### ", command.name, ": ", title_of(group),
+                    "\n\n| option | meaning | values | default |\n|---|---|---|---|\n");
     for (const OptionSpec& spec : table.specs()) {
       if (spec.group == group) text += markdown_row(spec);
     }
   }
   if (command.takes_recipe) {
-    text += str_cat("\n### ", command.name, ": recipes\n\n| option | meaning |\n|---|---|\n| `--config TEXT` | ", kRecipeHelp,
-                    " |\n| `--dump-config` | ", kDumpHelp, " |\n");
+    text +=
+        str_cat("\n### ", command.name, ": recipes\n\n| option | meaning |\n|---|---|\n| `--config TEXT` | ",
+                kRecipeHelp, " |\n| `--dump-config` | ", kDumpHelp, " |\n");
   }
   return text;
 }
@@ -196,8 +210,10 @@ std::string command_help(const Command& command) {
 }
 
 std::string commands_markdown() {
-  std::string text = str_cat("# Commands\n\n<!-- Written by `qn help-markdown`; a test compares. -->\n\n", kIntroduction, "\n\n",
-                             kClosing, "\n\nOption names may be written with dashes or underscores. Of a repeated option the last value counts.\n"
+  std::string text = str_cat("# Commands\n\n<!-- Written by `qn help-markdown`; a test compares. -->\n\n",
+                             kIntroduction, "\n\n", kClosing,
+                             "\n\nOption names may be written with dashes or underscores. Of a repeated "
+                             "option the last value counts.\n"
                              "Values rank default < recipe (`--config`) < command line.\n");
   for (const Command& command : commands()) text += "\n" + command_markdown(command);
   return text;

@@ -26,22 +26,32 @@ void declare(config::OptionTable& table) {
 
 std::string scheme_name(codec::Scheme scheme) {
   switch (scheme) {
-    case codec::Scheme::kDense: return "dense";
-    case codec::Scheme::kAffine: return "affine";
-    case codec::Scheme::kProduct: return "pq";
+    case codec::Scheme::kDense:
+      return "dense";
+    case codec::Scheme::kAffine:
+      return "affine";
+    case codec::Scheme::kProduct:
+      return "pq";
   }
   return "";
 }
 
 std::string type_name(codec::ScalarType type) {
   switch (type) {
-    case codec::ScalarType::kF32: return "fp32";
-    case codec::ScalarType::kF16: return "fp16";
-    case codec::ScalarType::kBF16: return "bf16";
-    case codec::ScalarType::kI8: return "int8";
-    case codec::ScalarType::kU8: return "uint8";
-    case codec::ScalarType::kI32: return "int32";
-    case codec::ScalarType::kI64: return "int64";
+    case codec::ScalarType::kF32:
+      return "fp32";
+    case codec::ScalarType::kF16:
+      return "fp16";
+    case codec::ScalarType::kBF16:
+      return "bf16";
+    case codec::ScalarType::kI8:
+      return "int8";
+    case codec::ScalarType::kU8:
+      return "uint8";
+    case codec::ScalarType::kI32:
+      return "int32";
+    case codec::ScalarType::kI64:
+      return "int64";
   }
   return "";
 }
@@ -73,12 +83,9 @@ json weight_json(const std::string& name, const codec::PackedWeight& weight, con
   for (const auto& [alias, canonical] : file.ties) {
     if (canonical == name) aliases.push_back(alias);
   }
-  json object = {{"name", name},
-                 {"scheme", scheme_name(weight.scheme)},
-                 {"shape", weight.shape},
-                 {"bytes", weight.stored_bytes()},
-                 {"aliases", aliases},
-                 {"noised", was_noised(noised, name)}};
+  json object = {{"name", name},          {"scheme", scheme_name(weight.scheme)},
+                 {"shape", weight.shape}, {"bytes", weight.stored_bytes()},
+                 {"aliases", aliases},    {"noised", was_noised(noised, name)}};
   if (weight.scheme == codec::Scheme::kProduct) {
     object["block_size"] = weight.block_size;
     object["num_centroids"] = weight.num_centroids;
@@ -94,9 +101,10 @@ json weight_json(const std::string& name, const codec::PackedWeight& weight, con
 }
 
 json size_json(const pack::SizeReport& size) {
-  return {{"file", size.file_bytes},        {"header", size.header_bytes}, {"codes", size.code_bytes},
-          {"centroids", size.centroid_bytes}, {"affine", size.affine_bytes}, {"dense", size.dense_bytes},
-          {"blobs", size.blob_bytes},       {"training", size.training_bytes}, {"padding", size.padding_bytes}};
+  return {
+      {"file", size.file_bytes},          {"header", size.header_bytes},     {"codes", size.code_bytes},
+      {"centroids", size.centroid_bytes}, {"affine", size.affine_bytes},     {"dense", size.dense_bytes},
+      {"blobs", size.blob_bytes},         {"training", size.training_bytes}, {"padding", size.padding_bytes}};
 }
 
 json describe(const std::string& path) {
@@ -109,7 +117,9 @@ json describe(const std::string& path) {
   json blobs = json::object();
   for (const auto& [name, tensor] : file.tensors) {
     if (name.starts_with(pack::kTrainingPrefix)) continue;
-    tensors.push_back({{"name", name}, {"type", type_name(tensor.type)}, {"shape", tensor.shape},
+    tensors.push_back({{"name", name},
+                       {"type", type_name(tensor.type)},
+                       {"shape", tensor.shape},
                        {"bytes", tensor.data.bytes.size()}});
   }
   for (const auto& [name, blob] : file.blobs) blobs[name] = blob.bytes.size();
@@ -126,11 +136,13 @@ json describe(const std::string& path) {
           {"size", size_json(pack::size_report(path))}};
 }
 
-// ---- text ----------------------------------------------------------------------------------------------------------
+// ---- text
+// ----------------------------------------------------------------------------------------------------------
 
 std::string with_separators(uint64_t number) {
   std::string digits = std::to_string(number);
-  for (auto i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  for (auto i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3)
+    digits.insert(static_cast<size_t>(i), ",");
   return digits;
 }
 
@@ -179,9 +191,14 @@ std::string weights_text(const json& weights) {
 std::string size_text(const json& size) {
   std::string text = str_cat("size: ", with_separators(size["file"].get<uint64_t>()), " bytes\n");
   const std::vector<std::pair<const char*, const char*>> parts = {
-      {"codes", "product codes"},          {"centroids", "centroids"},          {"affine", "int-N codes and scales"},
-      {"dense", "dense weights and other tensors"}, {"blobs", "dictionary and tokenizer"}, {"training", "training state"},
-      {"header", "header"},                {"padding", "padding"}};
+      {"codes", "product codes"},
+      {"centroids", "centroids"},
+      {"affine", "int-N codes and scales"},
+      {"dense", "dense weights and other tensors"},
+      {"blobs", "dictionary and tokenizer"},
+      {"training", "training state"},
+      {"header", "header"},
+      {"padding", "padding"}};
   for (const auto& [key, title] : parts) {
     const auto bytes = size[key].get<uint64_t>();
     if (bytes == 0) continue;
@@ -192,15 +209,53 @@ std::string size_text(const json& size) {
   return text;
 }
 
+std::string noise_text(const json& noise) {
+  if (!noise.is_object() || noise.value("probability", 0.0) == 0) return "noise: none\n";
+  return str_cat("noise: ", noise.value("kind", ""), ", probability ", noise.value("probability", 0.0),
+                 ", blocks of ", noise.value("block_size", 0), "; on ",
+                 noise.value("noised", json::array()).size(), " weights, not on ",
+                 noise.value("untouched", json::array()).size(), "\n");
+}
+
+std::string loss_text(const json& stage, const char* key) {
+  return stage.contains(key) && stage[key].is_number() ? str_cat(stage[key].get<double>()) : "not measured";
+}
+
+std::string stages_text(const json& stages) {
+  std::string text;
+  for (const json& stage : stages) {
+    text += str_cat("stage ", stage.value("stage", 0), ": ", stage.value("layers", json::array()).size(),
+                    " layers, updates ", stage.value("begin_update", 0), " to ", stage.value("end_update", 0),
+                    ", validation loss ", loss_text(stage, "raw_loss"), " raw, ",
+                    loss_text(stage, "valid_loss"), " finetuned\n");
+  }
+  return text;
+}
+
+/// How the model was made; whatever this program does not know is shown as it stands.
+std::string history_text(const json& history) {
+  std::string text;
+  for (const auto& [name, value] : history.items()) {
+    if (name == "noise") {
+      text += noise_text(value);
+    } else if (name == "stages" && value.is_array()) {
+      text += stages_text(value);
+    } else {
+      text += str_cat(name, ": ", value.dump(), "\n");
+    }
+  }
+  return text;
+}
+
 std::string text_of(const json& file) {
   uint64_t other_bytes = 0;
   for (const json& tensor : file["tensors"]) other_bytes += tensor["bytes"].get<uint64_t>();
-  std::string text = str_cat(file["path"].get<std::string>(), ": ", file["kind"].get<std::string>(), ", ",
-                             file["architecture"].get<std::string>(), ", format ", file["format_version"].get<int>(),
-                             "\n\n", weights_text(file["weights"]), "\nother tensors: ", file["tensors"].size(), ", ",
-                             with_separators(other_bytes), " bytes\n\n", size_text(file["size"]));
-  for (const auto& [name, value] : file["history"].items()) text += str_cat("\n", name, ": ", value.dump(), "\n");
-  return text;
+  std::string text =
+      str_cat(file["path"].get<std::string>(), ": ", file["kind"].get<std::string>(), ", ",
+              file["architecture"].get<std::string>(), ", format ", file["format_version"].get<int>(), "\n\n",
+              weights_text(file["weights"]), "\nother tensors: ", file["tensors"].size(), ", ",
+              with_separators(other_bytes), " bytes\n\n", size_text(file["size"]));
+  return text + "\n" + history_text(file["history"]);
 }
 
 int run(const Invocation& invocation) {
@@ -218,7 +273,8 @@ int run(const Invocation& invocation) {
 Command inspect_command() {
   Command command;
   command.name = "inspect";
-  command.summary = "Shows what a model file holds: weights, schemes, bytes, ties, what was noised, how it was made.";
+  command.summary =
+      "Shows what a model file holds: weights, schemes, bytes, ties, what was noised, how it was made.";
   command.examples = {"qn inspect compressed.qn"};
   command.positional = {"model"};
   command.takes_recipe = false;

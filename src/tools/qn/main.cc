@@ -21,10 +21,17 @@ int run(const Request& request) {
     case Request::Kind::kHelp:
       print_text(request.command == nullptr ? program_help() : command_help(*request.command));
       return 0;
-    case Request::Kind::kVersion: print_result(str_cat("qn ", kVersion)); return 0;
-    case Request::Kind::kHelpMarkdown: print_text(commands_markdown()); return 0;
-    case Request::Kind::kDumpConfig: print_text(request.invocation->values.dump()); return 0;
-    case Request::Kind::kRun: return request.command->run(*request.invocation);
+    case Request::Kind::kVersion:
+      print_result(str_cat("qn ", kVersion));
+      return 0;
+    case Request::Kind::kHelpMarkdown:
+      print_text(commands_markdown());
+      return 0;
+    case Request::Kind::kDumpConfig:
+      print_text(request.invocation->values.dump());
+      return 0;
+    case Request::Kind::kRun:
+      return request.command->run(*request.invocation);
   }
   return exit_code(ErrorKind::kInternal);
 }
@@ -38,7 +45,8 @@ int report(ErrorKind kind, const std::string& message, const std::string& hint) 
 int report_torch_error(const c10::Error& error) {
   const std::string message = error.what_without_backtrace();
   if (message.find("can't allocate memory") != std::string::npos) {
-    return report(ErrorKind::kFailed, "not enough memory: " + message, "smaller batches need less: --max-tokens");
+    return report(ErrorKind::kFailed, "not enough memory: " + message,
+                  "smaller batches need less: --max-tokens");
   }
   return report(ErrorKind::kInternal, "torch: " + message, "this is a bug in quantnoise");
 }

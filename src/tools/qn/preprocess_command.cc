@@ -21,8 +21,10 @@ void declare(config::OptionTable& table) {
   train::OptionGroup dictionary(table, "dictionary");
   dictionary.text("srcdict", "", "uses this dict.txt instead of building a dictionary").alias("dict");
   dictionary.integer("thresholdsrc", "0", "words seen less often become <unk>").min(0).unit("occurrences");
-  dictionary.integer("nwordssrc", "-1", "most words in the dictionary, special symbols included; -1: no limit");
-  dictionary.integer("padding-factor", "8", "filler words make the number of words a multiple of this").min(1);
+  dictionary.integer("nwordssrc", "-1",
+                     "most words in the dictionary, special symbols included; -1: no limit");
+  dictionary.integer("padding-factor", "8", "filler words make the number of words a multiple of this")
+      .min(1);
   train::OptionGroup output(table, "output");
   output.text("destdir", "data-bin", "folder for dict.txt and the binarized splits");
   output.integer("workers", "1", "threads; the result does not depend on it").min(1);

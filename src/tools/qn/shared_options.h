@@ -15,5 +15,4 @@ void apply_threads(const config::OptionValues& values);
 void declare_precision(config::OptionTable& table);
 at::ScalarType compute_type_of(const config::OptionValues& values);
 
-
 }  // namespace quantnoise::tool

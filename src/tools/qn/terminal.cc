@@ -58,7 +58,8 @@ extern "C" void on_interrupt(int signal_number) {
 void print_text(const std::string& text) {
   std::lock_guard<std::mutex> lock(g_mutex);
   wipe_status();
-  QN_REQUIRE(write_all(STDOUT_FILENO, text), ErrorKind::kIo, "cannot write to standard output: ", std::strerror(errno));
+  QN_REQUIRE(write_all(STDOUT_FILENO, text), ErrorKind::kIo,
+             "cannot write to standard output: ", std::strerror(errno));
 }
 
 void print_result(const std::string& line) { print_text(line + "\n"); }

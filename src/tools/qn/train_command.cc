@@ -19,15 +19,18 @@ int run(const Invocation& invocation) {
 Command train_command() {
   Command command;
   command.name = "train";
-  command.summary = "Trains a model with quantization noise, or finetunes it through the stages of a quantization.";
+  command.summary =
+      "Trains a model with quantization noise, or finetunes it through the stages of a quantization.";
   command.details =
-      "Takes fairseq-train's options by name, with its defaults and meaning. Ctrl-C saves a checkpoint; the same command "
+      "Takes fairseq-train's options by name, with its defaults and meaning. Ctrl-C saves a checkpoint; the "
+      "same command "
       "goes on from it, a second Ctrl-C ends at once.";
   command.examples = {
       "qn train data-bin --arch transformer_lm --optimizer adamw --lr 5e-4 --lr-scheduler cosine \\",
       "    --warmup-updates 200 --max-update 2000 --max-tokens 4096 --tokens-per-sample 256 \\",
       "    --quant-noise-pq 0.1 --save-dir checkpoints",
-      "qn train data-bin --restore-file checkpoints/checkpoint_best.qn --quantization-config-path ipq.yaml \\",
+      "qn train data-bin --restore-file checkpoints/checkpoint_best.qn --quantization-config-path ipq.yaml "
+      "\\",
       "    --optimizer adamw --lr 1e-4 --max-update 300 --max-tokens 4096 --save-dir compressed"};
   command.positional = {"data"};
   command.declare = train::declare_train_options;

@@ -1,0 +1,66 @@
+// Every file in recipes/ runs, as it is but for the number of updates.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "quantnoise/base/file.h"
+#include "quantnoise/config/yaml.h"
+#include "run_fixture.h"
+
+namespace quantnoise::test {
+namespace {
+
+std::string recipe(const std::string& name) { return std::string(QN_SOURCE_DIR) + "/recipes/" + name; }
+
+std::vector<std::string> recipes(bool quantization) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(recipe(""))) {
+    const std::string text = base::read_text_file(entry.path());
+    if ((text.find("layers_to_quantize") != std::string::npos) == quantization)
+      names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class Recipe : public RunFixture, public testing::WithParamInterface<std::string> {};
+
+TEST_P(Recipe, Trains) {
+  const RunResult run =
+      train_recipe(recipe(GetParam()), "run", {{"max-update", "2"}, {"warmup-updates", "1"}});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.events("done").at(0).at("updates"), 2);
+}
+INSTANTIATE_TEST_SUITE_P(All, Recipe, testing::ValuesIn(recipes(false)),
+                         [](const auto& info) { return std::filesystem::path(info.param).stem().string(); });
+
+class QuantizationRecipe : public RunFixture, public testing::WithParamInterface<std::string> {};
+
+TEST_P(QuantizationRecipe, CompressesTheWholeModel) {
+  train("dense", {{"max-update", "2"}});
+  const RunResult run = quantize(
+      {{"model", path("dense/model.qn")}, {"config", recipe(GetParam())}, {"output", path("compressed.qn")}});
+  const auto stages = run.events("stage");
+  EXPECT_EQ(stages.size(), config::load_quantization_config(recipe(GetParam())).layers_to_quantize.size());
+  for (const auto& stage : stages) EXPECT_GT(stage.at("layers").get<int>(), 0);
+}
+INSTANTIATE_TEST_SUITE_P(All, QuantizationRecipe, testing::ValuesIn(recipes(true)),
+                         [](const auto& info) { return std::filesystem::path(info.param).stem().string(); });
+
+TEST(Options, EveryOneIsReadSomewhereOrListedAsWithoutEffect) {
+  std::string sources;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(QN_SOURCE_DIR) + "/src/learn/train")) {
+    if (entry.path().extension() == ".cc" && entry.path().filename() != "options.cc") {
+      sources += base::read_text_file(entry.path());
+    }
+  }
+  for (const std::string& name : train_option_names()) {
+    EXPECT_NE(sources.find("\"" + name + "\""), std::string::npos) << name;
+  }
+}
+
+}  // namespace
+}  // namespace quantnoise::test
