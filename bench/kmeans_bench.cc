@@ -1,10 +1,10 @@
 // k-means of the product codec.
 //
-//   kmeans_bench                                   Google Benchmark: assignment, decoding, noise, centroid gradient
-//   kmeans_bench --data FILE|gauss:SEED --blocks N --block-size D --centroids K --iterations I
+//   kmeans_bench                                   Google Benchmark: assignment, decoding, noise, centroid
+//   gradient kmeans_bench --data FILE|gauss:SEED --blocks N --block-size D --centroids K --iterations I
 //                --sample-iterations S --seed S --threads T --repeats R
-//                                                  runs k-means R times and prints JSON {seconds: […], objective}
-//                                                  FILE: N · D raw fp32 values
+//                                                  runs k-means R times and prints JSON {seconds: […],
+//                                                  objective} FILE: N · D raw fp32 values
 
 #include <benchmark/benchmark.h>
 
@@ -44,8 +44,9 @@ std::vector<float> gaussian_values(int64_t count, uint64_t seed) {
 std::vector<float> load_values(const std::string& source, int64_t count) {
   if (source.rfind("gauss:", 0) == 0) return gaussian_values(count, std::stoull(source.substr(6)));
   const base::MappedFile file = base::MappedFile::open(source);
-  QN_REQUIRE(file.bytes().size() == static_cast<size_t>(count) * sizeof(float), quantnoise::ErrorKind::kData, source,
-             ": found ", file.bytes().size(), " bytes, expected ", static_cast<size_t>(count) * sizeof(float));
+  QN_REQUIRE(file.bytes().size() == static_cast<size_t>(count) * sizeof(float), quantnoise::ErrorKind::kData,
+             source, ": found ", file.bytes().size(), " bytes, expected ",
+             static_cast<size_t>(count) * sizeof(float));
   std::vector<float> values(static_cast<size_t>(count));
   std::memcpy(values.data(), file.bytes().data(), file.bytes().size());
   return values;
@@ -72,9 +73,9 @@ int run_kmeans(std::map<std::string, std::string> options) {
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::cout.precision(9);
-  std::cout << "{\"seconds\": [" << quantnoise::join(seconds, ", ") << "], \"objective\": " << report.objective
-            << ", \"iterations\": " << report.iterations << ", \"kernels\": \""
-            << quantnoise::kernels::kernel_table().name << "\"}\n";
+  std::cout << "{\"seconds\": [" << quantnoise::join(seconds, ", ")
+            << "], \"objective\": " << report.objective << ", \"iterations\": " << report.iterations
+            << ", \"kernels\": \"" << quantnoise::kernels::kernel_table().name << "\"}\n";
   return 0;
 }
 
@@ -117,9 +118,9 @@ void bench_centroid_gradient(benchmark::State& state) {
   const Problem& p = Problem::instance();
   std::vector<float> gradient(p.centroids.size());
   for (auto _ : state) {
-    codec::accumulate_centroid_gradient(p.matrix, Problem::kRows, Problem::kCols, Problem::kBlockSize, p.codes,
-                                        Problem::kCentroids, codec::CentroidGradient::kSum, {}, gradient,
-                                        base::SerialFor());
+    codec::accumulate_centroid_gradient(p.matrix, Problem::kRows, Problem::kCols, Problem::kBlockSize,
+                                        p.codes, Problem::kCentroids, codec::CentroidGradient::kSum, {},
+                                        gradient, base::SerialFor());
   }
 }
 BENCHMARK(bench_centroid_gradient)->Unit(benchmark::kMillisecond);
@@ -136,7 +137,8 @@ void bench_noise(benchmark::State& state) {
   spec.codes = p.codes;
   std::vector<Out> out(p.matrix.size());
   for (auto _ : state) {
-    codec::apply_block_noise(spec, p.matrix.data(), Problem::kRows, Problem::kCols, out.data(), base::SerialFor());
+    codec::apply_block_noise(spec, p.matrix.data(), Problem::kRows, Problem::kCols, out.data(),
+                             base::SerialFor());
   }
 }
 BENCHMARK(bench_noise<float>)->DenseRange(0, 3)->Unit(benchmark::kMillisecond);

@@ -1,6 +1,6 @@
-// Which order of product codes suits a look-up kernel? Sketches of a matrix–vector product on the codes (4096 × 4096,
-// blocks of 8, 256 centroids) read matrices in every candidate order from memory, cycling through more of them than
-// the caches hold; fetching single rows (embeddings) is timed as well.
+// Which order of product codes suits a look-up kernel? Sketches of a matrix–vector product on the codes (4096
+// × 4096, blocks of 8, 256 centroids) read matrices in every candidate order from memory, cycling through
+// more of them than the caches hold; fetching single rows (embeddings) is timed as well.
 //
 //   lookup_order_bench            prints a table; the decision it led to: docs/decisions/0002-code-order.md
 
@@ -31,10 +31,12 @@ constexpr int kStrip = 64;
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-// Tables of one input vector: for every block the products with all centroids, as fp32 and as 16-bit numbers whose
-// low and high bytes lie in planes of 256.
+// Tables of one input vector: for every block the products with all centroids, as fp32 and as 16-bit numbers
+// whose low and high bytes lie in planes of 256.
 struct Tables {
   std::vector<float> fp32 = std::vector<float>(kBlocks * kCentroids);
   std::vector<uint8_t> planes = std::vector<uint8_t>(kBlocks * 2 * kCentroids);
@@ -82,7 +84,8 @@ QN_TARGET_VBMI inline void add_codes(const uint8_t* planes, const uint8_t* codes
   for (int plane = 0; plane < 2; ++plane) {
     const uint8_t* t = planes + plane * kCentroids;
     const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(t), code, _mm512_loadu_si512(t + 64));
-    const __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(t + 128), code, _mm512_loadu_si512(t + 192));
+    const __m512i high =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(t + 128), code, _mm512_loadu_si512(t + 192));
     const __m512i bytes = _mm512_mask_mov_epi8(low, upper_half, high);
     sums.even[plane] = _mm512_add_epi16(sums.even[plane], bytes);
     sums.odd[plane] = _mm512_add_epi16(sums.odd[plane], _mm512_srli_epi16(bytes, 8));
@@ -104,10 +107,12 @@ QN_TARGET_VBMI inline void widen(StripSums& sums, uint32_t* out) {
   }
 }
 
-// 16-bit tables by byte shuffles. The blocks are taken in groups whose tables stay in the first-level cache; for each
-// group the strips of 64 rows of the tile are walked, their sums in registers. Words hold 256 sums of bytes.
+// 16-bit tables by byte shuffles. The blocks are taken in groups whose tables stay in the first-level cache;
+// for each group the strips of 64 rows of the tile are walked, their sums in registers. Words hold 256 sums
+// of bytes.
 template <int kGroup>
-QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes, int tile_rows, uint32_t* out) {
+QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes, int tile_rows,
+                                     uint32_t* out) {
   std::memset(out, 0, kRows * sizeof(uint32_t));
   for (int tile = 0; tile < kRows; tile += tile_rows) {
     const uint8_t* tile_codes = codes + int64_t{tile} * kBlocks;
@@ -115,7 +120,8 @@ QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes,
       for (int strip = 0; strip < tile_rows; strip += kStrip) {
         StripSums sums{};
         for (int b = group; b < group + kGroup; ++b) {
-          add_codes(tables.planes.data() + 2 * b * kCentroids, tile_codes + int64_t{b} * tile_rows + strip, sums);
+          add_codes(tables.planes.data() + 2 * b * kCentroids, tile_codes + int64_t{b} * tile_rows + strip,
+                    sums);
         }
         widen(sums, out + tile + strip);
       }
@@ -123,7 +129,9 @@ QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes,
   }
 }
 
-bool machine_can_shuffle() { return __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw"); }
+bool machine_can_shuffle() {
+  return __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw");
+}
 #else
 bool machine_can_shuffle() { return false; }
 #endif
@@ -147,11 +155,13 @@ struct Data {
   void order(int tile_rows) {
     for (int r = 0; r < kRows; ++r) {
       for (int b = 0; b < kBlocks; ++b) {
-        ordered[static_cast<size_t>(code_place(tile_rows, r, b))] = row_major[static_cast<size_t>(r * kBlocks + b)];
+        ordered[static_cast<size_t>(code_place(tile_rows, r, b))] =
+            row_major[static_cast<size_t>(r * kBlocks + b)];
       }
     }
     for (int m = 1; m < kMatrices; ++m) {
-      std::copy_n(ordered.begin(), row_major.size(), ordered.begin() + static_cast<int64_t>(row_major.size()) * m);
+      std::copy_n(ordered.begin(), row_major.size(),
+                  ordered.begin() + static_cast<int64_t>(row_major.size()) * m);
     }
   }
 
@@ -203,7 +213,8 @@ double time_rows(const Data& data, int tile_rows) {
 
 int main() {
   std::printf("%s\n%d x %d, blocks of 8, %d centroids; %d matrices in turn, best of %d passes\n\n",
-              quantnoise::kernels::cpu_description().c_str(), kRows, kBlocks * 8, kCentroids, kMatrices, kRepeats);
+              quantnoise::kernels::cpu_description().c_str(), kRows, kBlocks * 8, kCentroids, kMatrices,
+              kRepeats);
   std::printf("%9s  %12s  %12s  %12s  %12s  %12s\n", "tile rows", "fp32 plain", "16-bit g32", "16-bit g64",
               "16-bit g256", "row fetch");
   Data data;

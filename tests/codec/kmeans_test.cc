@@ -44,12 +44,14 @@ double squared_error(std::span<const float> matrix, const ProductMatrix& product
   std::vector<float> decoded(matrix.size());
   decode(product, decoded, base::SerialFor());
   double error = 0;
-  for (size_t i = 0; i < matrix.size(); ++i) error += (double{matrix[i]} - decoded[i]) * (double{matrix[i]} - decoded[i]);
+  for (size_t i = 0; i < matrix.size(); ++i)
+    error += (double{matrix[i]} - decoded[i]) * (double{matrix[i]} - decoded[i]);
   return error;
 }
 
 // Lloyd's algorithm as in a textbook, from the same initial centroids, in double precision.
-double naive_lloyd(std::span<const float> matrix, int block_size, int num_centroids, int iterations, uint64_t seed) {
+double naive_lloyd(std::span<const float> matrix, int block_size, int num_centroids, int iterations,
+                   uint64_t seed) {
   const auto size = static_cast<size_t>(block_size);
   const size_t num_blocks = matrix.size() / size;
   std::vector<double> centroids;
@@ -66,7 +68,8 @@ double naive_lloyd(std::span<const float> matrix, int block_size, int num_centro
       size_t code = 0;
       for (size_t c = 0; c < counts.size(); ++c) {
         double distance = 0;
-        for (size_t j = 0; j < size; ++j) distance += std::pow(matrix[i * size + j] - centroids[c * size + j], 2);
+        for (size_t j = 0; j < size; ++j)
+          distance += std::pow(matrix[i * size + j] - centroids[c * size + j], 2);
         if (distance < nearest) {
           nearest = distance;
           code = c;
@@ -86,7 +89,8 @@ double naive_lloyd(std::span<const float> matrix, int block_size, int num_centro
 TEST(KMeans, ObjectiveIsThatOfNaiveLloyd) {
   const std::vector<float> matrix = gaussian(200 * 80, 3);
   KMeansReport report;
-  const ProductMatrix product = quantize_product(matrix, 200, 80, 8, options(64, 10), base::SerialFor(), &report);
+  const ProductMatrix product =
+      quantize_product(matrix, 200, 80, 8, options(64, 10), base::SerialFor(), &report);
   EXPECT_NEAR(report.objective, squared_error(matrix, product), 1e-3);
   EXPECT_LE(report.objective, naive_lloyd(matrix, 8, 64, 10, 1) * (1 + 1e-6));
   EXPECT_EQ(report.iterations, 10);
@@ -129,9 +133,11 @@ TEST(KMeans, PrunedCodesAreThoseOfThePlainSearchEveryRound) {
 TEST(KMeans, EndsWithAnAssignment) {
   const std::vector<float> matrix = gaussian(100 * 32, 6);
   for (const int block_size : {1, 2, 4, 8, 16, 32}) {
-    const ProductMatrix product = quantize_product(matrix, 100, 32, block_size, options(20, 3), base::SerialFor());
+    const ProductMatrix product =
+        quantize_product(matrix, 100, 32, block_size, options(20, 3), base::SerialFor());
     std::vector<uint16_t> codes(product.codes.size());
-    assign_blocks(matrix, 100, 32, block_size, product.centroids, product.num_centroids, codes, base::SerialFor());
+    assign_blocks(matrix, 100, 32, block_size, product.centroids, product.num_centroids, codes,
+                  base::SerialFor());
     EXPECT_EQ(codes, product.codes) << block_size;
   }
 }
@@ -144,7 +150,8 @@ TEST(KMeans, ShrinksToTheDistinctBlocks) {
     return blocks;
   }();
   KMeansReport report;
-  const ProductMatrix product = quantize_product(matrix, 500, 4, 4, options(256, 20), base::SerialFor(), &report);
+  const ProductMatrix product =
+      quantize_product(matrix, 500, 4, 4, options(256, 20), base::SerialFor(), &report);
   EXPECT_EQ(product.num_centroids, static_cast<int>(distinct.size()));
   EXPECT_EQ(report.num_centroids, product.num_centroids);
   EXPECT_EQ(report.objective, 0);
@@ -155,7 +162,8 @@ TEST(KMeans, EqualBlocksNeedOneCentroid) {
   for (const float value : {0.0f, 0.1f, -3.7f}) {
     const std::vector<float> matrix(64 * 1024, value);
     KMeansReport report;
-    const ProductMatrix product = quantize_product(matrix, 64, 1024, 8, options(16, 5), base::SerialFor(), &report);
+    const ProductMatrix product =
+        quantize_product(matrix, 64, 1024, 8, options(16, 5), base::SerialFor(), &report);
     EXPECT_EQ(product.num_centroids, 1);
     EXPECT_EQ(product.centroids, std::vector<float>(8, value));
     EXPECT_EQ(report.objective, 0);
@@ -174,7 +182,8 @@ TEST(KMeans, EmptyClustersAreFilled) {
   for (float& value : matrix) value = 1.0f + value * 1e-7f;
   for (size_t i = 0; i < 64 * 4; ++i) matrix[i * 31 % matrix.size()] = static_cast<float>(i % 37) * 10;
   KMeansReport report;
-  const ProductMatrix product = quantize_product(matrix, 2000, 4, 4, options(64, 15), base::SerialFor(), &report);
+  const ProductMatrix product =
+      quantize_product(matrix, 2000, 4, 4, options(64, 15), base::SerialFor(), &report);
   EXPECT_LE(report.objective, naive_lloyd(matrix, 4, 64, 15, 1) * (1 + 1e-6));
   const ProductMatrix again = quantize_product(matrix, 2000, 4, 4, options(64, 15), base::ThreadPool(3));
   EXPECT_EQ(again.codes, product.codes);
@@ -183,7 +192,8 @@ TEST(KMeans, EmptyClustersAreFilled) {
 TEST(KMeans, ManyCentroidsAndManyGroups) {
   const std::vector<float> matrix = gaussian(300 * 64, 9);
   KMeansReport report;
-  const ProductMatrix product = quantize_product(matrix, 300, 64, 4, options(1000, 6), base::SerialFor(), &report);
+  const ProductMatrix product =
+      quantize_product(matrix, 300, 64, 4, options(1000, 6), base::SerialFor(), &report);
   EXPECT_EQ(product.num_centroids, 1000);
   EXPECT_LE(report.objective, naive_lloyd(matrix, 4, 1000, 6, 1) * (1 + 1e-6));
 }
@@ -208,13 +218,15 @@ TEST(KMeans, ColumnWeightsLowerTheWeightedError) {
     std::vector<float> decoded(matrix.size());
     decode(product, decoded, base::SerialFor());
     double error = 0;
-    for (size_t i = 0; i < matrix.size(); ++i) error += weights[i % 32] * std::pow(double{matrix[i]} - decoded[i], 2);
+    for (size_t i = 0; i < matrix.size(); ++i)
+      error += weights[i % 32] * std::pow(double{matrix[i]} - decoded[i], 2);
     return error;
   };
   KMeansOptions with_weights = options(32, 10);
   with_weights.column_weights = weights;
   KMeansReport report;
-  const ProductMatrix weighted = quantize_product(matrix, 400, 32, 8, with_weights, base::ThreadPool(2), &report);
+  const ProductMatrix weighted =
+      quantize_product(matrix, 400, 32, 8, with_weights, base::ThreadPool(2), &report);
   const ProductMatrix plain = quantize_product(matrix, 400, 32, 8, options(32, 10), base::SerialFor());
   EXPECT_NEAR(report.objective, weighted_error(weighted), 1e-6 * report.objective);
   EXPECT_LT(weighted_error(weighted), 0.8 * weighted_error(plain));

@@ -19,7 +19,8 @@ struct Case {
     base::SequentialRandom random(1);
     for (float& value : weight) value = random.uniform() - 0.5f;
     for (int i = 0; i < 10 * block_size; ++i) centroids.push_back(random.uniform());
-    for (int64_t i = 0; i < kRows * kCols / block_size; ++i) codes.push_back(static_cast<uint16_t>(random.below(10)));
+    for (int64_t i = 0; i < kRows * kCols / block_size; ++i)
+      codes.push_back(static_cast<uint16_t>(random.below(10)));
     spec.kind = kind;
     spec.probability = probability;
     spec.block_size = block_size;
@@ -41,7 +42,8 @@ struct Case {
     const size_t block = i / size;
     const bool zero_row = spec.zero_row == static_cast<int64_t>(i) / kCols;
     if (spec.kind == BlockNoise::kNone || zero_row) return weight[i];
-    if (!is_noised(spec, block)) return spec.kind == BlockNoise::kDrop ? weight[i] * spec.survivor_scale : weight[i];
+    if (!is_noised(spec, block))
+      return spec.kind == BlockNoise::kDrop ? weight[i] * spec.survivor_scale : weight[i];
     if (spec.kind == BlockNoise::kDrop) return 0;
     if (spec.kind == BlockNoise::kExact) return centroids[codes[block] * size + i % size];
     float sum = 0;
@@ -84,10 +86,12 @@ TEST(Noise, ProbabilityZeroIsTheIdentity) {
 }
 
 TEST(Noise, ProbabilityOneNoisesEverything) {
-  EXPECT_EQ(Case(BlockNoise::kDrop, 1.0).apply(), std::vector<float>(static_cast<size_t>(kRows * kCols), 0.0f));
+  EXPECT_EQ(Case(BlockNoise::kDrop, 1.0).apply(),
+            std::vector<float>(static_cast<size_t>(kRows * kCols), 0.0f));
   const Case exact(BlockNoise::kExact, 1.0);
   const std::vector<float> out = exact.apply();
-  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], exact.centroids[exact.codes[i / 8] * size_t{8} + i % 8]);
+  for (size_t i = 0; i < out.size(); ++i)
+    ASSERT_EQ(out[i], exact.centroids[exact.codes[i / 8] * size_t{8} + i % 8]);
 }
 
 TEST(Noise, RowsEqualThoseOfTheWhole) {

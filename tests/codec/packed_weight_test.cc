@@ -133,8 +133,10 @@ TEST(PackedWeight, DamageIsAFormatError) {
     }
     return ErrorKind::kFailed;
   };
-  EXPECT_EQ(kind_after([](PackedWeight& p) { p.codes.bytes = p.codes.bytes.subspan(1); }), ErrorKind::kFormat);
-  EXPECT_EQ(kind_after([](PackedWeight& p) { p.centroids.bytes = p.centroids.bytes.subspan(2); }), ErrorKind::kFormat);
+  EXPECT_EQ(kind_after([](PackedWeight& p) { p.codes.bytes = p.codes.bytes.subspan(1); }),
+            ErrorKind::kFormat);
+  EXPECT_EQ(kind_after([](PackedWeight& p) { p.centroids.bytes = p.centroids.bytes.subspan(2); }),
+            ErrorKind::kFormat);
   EXPECT_EQ(kind_after([](PackedWeight& p) { p.code_bits = 9; }), ErrorKind::kFormat);
   EXPECT_EQ(kind_after([](PackedWeight& p) { p.order.tile_rows = 0; }), ErrorKind::kFormat);
   EXPECT_EQ(kind_after([](PackedWeight& p) { p.shape = {-1, 16}; }), ErrorKind::kFormat);

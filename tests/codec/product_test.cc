@@ -63,7 +63,8 @@ TEST(Product, CentroidGradientIsSumOrMeanOverMembers) {
   }
   for (const CentroidGradient mode : {CentroidGradient::kSum, CentroidGradient::kMean}) {
     std::vector<float> serial(13 * 8, 0.5f), threaded(13 * 8, 0.5f);
-    accumulate_centroid_gradient(gradient, 1000, 40, 8, matrix.codes, 13, mode, counts, serial, base::SerialFor());
+    accumulate_centroid_gradient(gradient, 1000, 40, 8, matrix.codes, 13, mode, counts, serial,
+                                 base::SerialFor());
     accumulate_centroid_gradient(gradient, 1000, 40, 8, matrix.codes, 13, mode, counts, threaded,
                                  base::ThreadPool(3));
     EXPECT_EQ(serial, threaded);
@@ -79,7 +80,8 @@ TEST(Product, CentroidWithoutBlocksGetsNoMeanGradient) {
   const std::vector<int64_t> counts = {2, 0};
   const std::vector<float> gradient = {1, 2, 3, 4};
   std::vector<float> out(4);
-  accumulate_centroid_gradient(gradient, 1, 4, 2, codes, 2, CentroidGradient::kMean, counts, out, base::SerialFor());
+  accumulate_centroid_gradient(gradient, 1, 4, 2, codes, 2, CentroidGradient::kMean, counts, out,
+                               base::SerialFor());
   EXPECT_EQ(out, (std::vector<float>{2, 3, 0, 0}));
 }
 

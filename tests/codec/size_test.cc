@@ -6,8 +6,9 @@
 namespace quantnoise::codec {
 namespace {
 
-// The 16-layer Wikitext-103 model: width 1024, feed-forward 4096, adaptive bands of 20,000, 40,000 and 207,744 words
-// of 1024, 256 and 64 dimensions, tied; codes of 256 centroids, stages FFN, embeddings, attention.
+// The 16-layer Wikitext-103 model: width 1024, feed-forward 4096, adaptive bands of 20,000, 40,000 and
+// 207,744 words of 1024, 256 and 64 dimensions, tied; codes of 256 centroids, stages FFN, embeddings,
+// attention.
 TEST(SizeTracker, FiguresOfTheLanguageModelThroughTheStages) {
   constexpr int64_t kWidth = 1024, kFeedForward = 4096, kLayers = 16;
   constexpr int64_t kParameters = 246933504;

@@ -1,4 +1,5 @@
-// Every set against the portable one: odd sizes, misaligned pointers; to the bit wherever rounding cannot differ.
+// Every set against the portable one: odd sizes, misaligned pointers; to the bit wherever rounding cannot
+// differ.
 
 #include <gtest/gtest.h>
 
@@ -29,7 +30,8 @@ std::vector<float> random_values(size_t count, uint64_t seed, bool integers) {
 std::vector<uint16_t> random_codes(size_t count, int num_centroids, uint64_t seed) {
   base::SequentialRandom random(seed);
   std::vector<uint16_t> codes(count);
-  for (uint16_t& code : codes) code = static_cast<uint16_t>(random.below(static_cast<uint64_t>(num_centroids)));
+  for (uint16_t& code : codes)
+    code = static_cast<uint16_t>(random.below(static_cast<uint64_t>(num_centroids)));
   return codes;
 }
 
@@ -45,7 +47,8 @@ struct Problem {
         half_norms[static_cast<size_t>(c)] += value * value / 2;
       }
     }
-    args = {storage.data() + 1, nullptr, num_blocks, block_size, centroids.data(), half_norms.data(), num_centroids};
+    args = {storage.data() + 1, nullptr,           num_blocks,   block_size,
+            centroids.data(),   half_norms.data(), num_centroids};
   }
 
   std::vector<float> storage, centroids, half_norms;
@@ -78,7 +81,8 @@ TEST_P(KernelSets, AssignEqualsPortableOnIntegers) {
 TEST_P(KernelSets, AssignBreaksTiesToTheLowest) {
   Problem p(40, 8, 60, true);
   for (size_t c = 20; c < 60; ++c) {
-    std::copy_n(p.centroids.begin() + static_cast<int64_t>(c % 20) * 8, 8, p.centroids.begin() + static_cast<int64_t>(c) * 8);
+    std::copy_n(p.centroids.begin() + static_cast<int64_t>(c % 20) * 8, 8,
+                p.centroids.begin() + static_cast<int64_t>(c) * 8);
     p.half_norms[c] = p.half_norms[c % 20];
   }
   std::vector<uint16_t> codes(40);
@@ -139,14 +143,16 @@ TEST_P(KernelSets, NearestByGroupEqualsPortableOnIntegers) {
       int first = 0;
       for (const int size : kGroupSizes) {
         std::sort(numbers.begin() + first, numbers.begin() + first + size);
-        groups.push_back({p.args.blocks, nullptr, num_blocks, block_size, p.args.centroids + first * block_size,
-                          p.args.half_norms + first, size, numbers.data() + first});
+        groups.push_back({p.args.blocks, nullptr, num_blocks, block_size,
+                          p.args.centroids + first * block_size, p.args.half_norms + first, size,
+                          numbers.data() + first});
         first += size;
       }
       const std::vector<float> offsets = {0.0f, 1.5f, 0.25f, 3.0f};
       const auto run = [&](const KernelTable& table) {
         std::vector<uint16_t> out(static_cast<size_t>(num_blocks + 4 * 80));
-        table.nearest_by_group(groups.data(), 4, {0.5f, 0.25f, offsets.data(), out.data(), out.data() + num_blocks, 80});
+        table.nearest_by_group(groups.data(), 4,
+                               {0.5f, 0.25f, offsets.data(), out.data(), out.data() + num_blocks, 80});
         return out;
       };
       ASSERT_EQ(run(set()), run(portable())) << block_size << " " << num_blocks;
@@ -176,7 +182,8 @@ TEST_P(KernelSets, SelectEqualsPortable) {
     const std::vector<float> limits = random_values(count, 4, true);
     std::vector<uint16_t> bounds(count);
     const std::vector<float> values = random_values(count, 3, true);
-    for (size_t i = 0; i < count; ++i) bounds[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(values[i]) >> 16);
+    for (size_t i = 0; i < count; ++i)
+      bounds[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(values[i]) >> 16);
     if (count > 5) bounds[5] = 0xff80;  // minus infinity
     std::vector<uint16_t> picks(count + 16), expected(count + 16);
     const auto size = static_cast<int64_t>(count);
@@ -195,7 +202,8 @@ TEST_P(KernelSets, AccumulateEqualsPortable) {
     std::vector<double> sums(static_cast<size_t>(7 * block_size)), expected(sums.size());
     std::vector<int64_t> counts(7), expected_counts(7);
     set().accumulate(values.data() + 1, codes.data(), 203, block_size, sums.data(), counts.data());
-    portable().accumulate(values.data() + 1, codes.data(), 203, block_size, expected.data(), expected_counts.data());
+    portable().accumulate(values.data() + 1, codes.data(), 203, block_size, expected.data(),
+                          expected_counts.data());
     EXPECT_EQ(sums, expected);
     EXPECT_EQ(counts, expected_counts);
     set().accumulate(values.data() + 1, codes.data(), 203, block_size, sums.data(), nullptr);
@@ -256,7 +264,8 @@ TEST_P(KernelSets, NoiseEqualsPortable) {
           ASSERT_EQ(std::memcmp(out.data(), expected.data(), size * 4), 0) << block_size << " " << first;
           std::vector<uint16_t> out16(size + 1), expected16(size + 1);
           set().noise_bf16(args, weight.data() + 1, static_cast<uint64_t>(first), count, out16.data() + 1);
-          portable().noise_bf16(args, weight.data() + 1, static_cast<uint64_t>(first), count, expected16.data() + 1);
+          portable().noise_bf16(args, weight.data() + 1, static_cast<uint64_t>(first), count,
+                                expected16.data() + 1);
           ASSERT_EQ(out16, expected16) << block_size << " " << first;
         }
       }

@@ -38,7 +38,8 @@ TEST(KernelTable, UnknownNameListsTheKnownOnes) {
 
 TEST(KernelTable, MissingInMachineAndInBuildAreDifferentErrors) {
   const KernelTable* portable = available_kernel_tables().front();
-  const KernelSet sets[] = {{"portable", portable, true}, {"avx2", portable, false}, {"avx512", nullptr, true}};
+  const KernelSet sets[] = {
+      {"portable", portable, true}, {"avx2", portable, false}, {"avx512", nullptr, true}};
   const Error machine = error_of("avx2", sets);
   const Error build = error_of("avx512", sets);
   EXPECT_EQ(machine.kind(), ErrorKind::kUnsupported);

@@ -26,8 +26,8 @@ struct ByteBlock {
   static ByteBlock own(std::vector<std::byte> data);
 };
 
-/// Order of product codes in the file. Rows are grouped in tiles of `tile_rows` (the last tile may be shorter); inside a
-/// tile all rows' codes of block 0 come first, then block 1, …: code (r, b) is number
+/// Order of product codes in the file. Rows are grouped in tiles of `tile_rows` (the last tile may be
+/// shorter); inside a tile all rows' codes of block 0 come first, then block 1, …: code (r, b) is number
 /// tile(r)·tile_rows·blocks_per_row + b·rows_in_tile + (r mod tile_rows) of the bit-packed sequence.
 struct CodeOrder {
   int tile_rows = 64;  ///< a multiple of 64
@@ -45,13 +45,13 @@ struct PackedWeight {
   int num_centroids = 0;  ///< kProduct
   int code_bits = 0;      ///< kProduct: ceil(log2(num_centroids)), at least 1; kAffine: 2 … 8
   CodeOrder order;        ///< kProduct
-  ByteBlock codes;        ///< bit-packed, least significant bit first, no gap between codes; ceil(n·bits/8) bytes
+  ByteBlock codes;  ///< bit-packed, least significant bit first, no gap between codes; ceil(n·bits/8) bytes
   ScalarType centroid_type = ScalarType::kF16;  ///< kF16, or kI8 with centroid_scale
-  ByteBlock centroids;    ///< kProduct: (num_centroids, block_size)
+  ByteBlock centroids;                          ///< kProduct: (num_centroids, block_size)
   float centroid_scale = 1;
 
-  int affine_axis = -1;          ///< kAffine: −1 per tensor, 0 per output channel
-  std::vector<float> scales;     ///< kAffine: 1 or shape[0]
+  int affine_axis = -1;              ///< kAffine: −1 per tensor, 0 per output channel
+  std::vector<float> scales;         ///< kAffine: 1 or shape[0]
   std::vector<int32_t> zero_points;  ///< kAffine, same length
 
   int64_t rows() const;
@@ -66,11 +66,13 @@ int code_bits_for(int num_centroids);
 
 /// Packs a product-quantized matrix with fp16 centroids. shape: of the weight, product = rows·cols.
 PackedWeight pack_product(const ProductMatrix& matrix, std::vector<int64_t> shape, CodeOrder order = {});
-/// The inverse; the centroids are the stored (fp16 or int8) values as fp32. Errors: kFormat when a code is out of range.
+/// The inverse; the centroids are the stored (fp16 or int8) values as fp32. Errors: kFormat when a code is
+/// out of range.
 ProductMatrix unpack_product(const PackedWeight& packed);
 
 /// A dense weight stored as `type` (kF32, kF16 or kBF16) from fp32 values.
-PackedWeight pack_dense(std::span<const float> values, std::vector<int64_t> shape, ScalarType type = ScalarType::kF32);
+PackedWeight pack_dense(std::span<const float> values, std::vector<int64_t> shape,
+                        ScalarType type = ScalarType::kF32);
 
 /// Any packed weight as fp32, row-major; row `zero_row` is zero.
 std::vector<float> unpack_to_float(const PackedWeight& packed);

@@ -8,7 +8,8 @@ namespace quantnoise::codec {
 namespace {
 
 void check_bits(int bits) {
-  QN_REQUIRE(bits >= 1 && bits <= 16, ErrorKind::kConfig, "bits of a code: found ", bits, ", expected 1 to 16");
+  QN_REQUIRE(bits >= 1 && bits <= 16, ErrorKind::kConfig, "bits of a code: found ", bits,
+             ", expected 1 to 16");
 }
 
 }  // namespace

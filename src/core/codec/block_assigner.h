@@ -1,5 +1,6 @@
 #pragma once
-// One round of k-means: the nearest centroid of every block, and the sums that the next centroids are made of.
+// One round of k-means: the nearest centroid of every block, and the sums that the next centroids are made
+// of.
 
 #include <cstdint>
 #include <memory>
@@ -12,16 +13,17 @@ namespace quantnoise::codec {
 
 /// What the members of the clusters add up to.
 struct ClusterSums {
-  std::vector<double> sums;      ///< (num_centroids, block_size): Σ weight · block
-  std::vector<double> weights;   ///< (num_centroids, block_size): Σ weight; empty when all weights are 1
-  std::vector<int64_t> counts;   ///< (num_centroids): members
-  int64_t num_changed = 0;       ///< blocks whose code is another than before
+  std::vector<double> sums;     ///< (num_centroids, block_size): Σ weight · block
+  std::vector<double> weights;  ///< (num_centroids, block_size): Σ weight; empty when all weights are 1
+  std::vector<int64_t> counts;  ///< (num_centroids): members
+  int64_t num_changed = 0;      ///< blocks whose code is another than before
 };
 
 class BlockAssigner {
  public:
   virtual ~BlockAssigner() = default;
-  /// Sets the codes of all blocks to the nearest of `centroids`, shape (num_centroids, block_size), ties to the lowest.
+  /// Sets the codes of all blocks to the nearest of `centroids`, shape (num_centroids, block_size), ties to
+  /// the lowest.
   virtual ClusterSums assign(std::span<const float> centroids) = 0;
   virtual std::span<const uint16_t> codes() const = 0;
 };
@@ -37,12 +39,14 @@ struct BlockMatrix {
 };
 
 /// Exact, but skips the centroids that distance bounds kept from earlier rounds rule out.
-std::unique_ptr<BlockAssigner> make_pruned_assigner(const BlockMatrix& matrix, std::span<const float> centroids,
+std::unique_ptr<BlockAssigner> make_pruned_assigner(const BlockMatrix& matrix,
+                                                    std::span<const float> centroids,
                                                     const base::ParallelFor& parallel_for);
 
 /// Minimizes Σ_j w_j (x_j − c_j)² with one weight for each column of the matrix.
 std::unique_ptr<BlockAssigner> make_weighted_assigner(const BlockMatrix& matrix,
-                                                      std::span<const float> column_weights, int num_centroids,
+                                                      std::span<const float> column_weights,
+                                                      int num_centroids,
                                                       const base::ParallelFor& parallel_for);
 
 /// Adds the partial sums in their order, so that the result does not depend on the number of threads.

@@ -9,8 +9,8 @@
 namespace quantnoise::codec {
 
 int64_t checked_blocks_per_row(int64_t cols, int block_size) {
-  QN_REQUIRE(block_size > 0 && cols > 0 && cols % block_size == 0, ErrorKind::kConfig, "block size ", block_size,
-             " does not divide ", cols, " columns");
+  QN_REQUIRE(block_size > 0 && cols > 0 && cols % block_size == 0, ErrorKind::kConfig, "block size ",
+             block_size, " does not divide ", cols, " columns");
   return cols / block_size;
 }
 

@@ -14,8 +14,8 @@ int64_t checked_blocks_per_row(int64_t cols, int block_size);
 std::vector<float> half_squared_norms(std::span<const float> centroids, int block_size,
                                       std::span<const float> element_weights = {});
 
-/// Blocks of one partial sum: so many that at most 64 partial sums of (num_centroids, block_size) doubles exist and
-/// that they stay small together. Depends on the sizes only, never on the number of threads.
+/// Blocks of one partial sum: so many that at most 64 partial sums of (num_centroids, block_size) doubles
+/// exist and that they stay small together. Depends on the sizes only, never on the number of threads.
 int64_t blocks_per_partial(int64_t num_blocks, int num_centroids, int block_size);
 
 /// Errors: kNumeric with row and column of the first value that is not finite.

@@ -23,7 +23,8 @@ double squared_distance(const float* a, const float* b, int block_size) {
   return sum;
 }
 
-// Group of every centroid. Quality matters for speed only, so plain Lloyd rounds from evenly spaced centroids do.
+// Group of every centroid. Quality matters for speed only, so plain Lloyd rounds from evenly spaced centroids
+// do.
 std::vector<uint16_t> find_groups(std::span<const float> centroids, int block_size, int num_groups) {
   const auto size = static_cast<size_t>(block_size);
   const size_t num_centroids = centroids.size() / size;
@@ -31,7 +32,8 @@ std::vector<uint16_t> find_groups(std::span<const float> centroids, int block_si
   std::vector<float> centers(static_cast<size_t>(num_groups) * size);
   for (size_t g = 0; g < static_cast<size_t>(num_groups); ++g) {
     const size_t from = g * num_centroids / static_cast<size_t>(num_groups);
-    std::copy_n(centroids.begin() + static_cast<int64_t>(from * size), size, centers.begin() + static_cast<int64_t>(g * size));
+    std::copy_n(centroids.begin() + static_cast<int64_t>(from * size), size,
+                centers.begin() + static_cast<int64_t>(g * size));
   }
   for (int round = 0; round < kGroupingRounds; ++round) {
     std::vector<double> sums(centers.size());

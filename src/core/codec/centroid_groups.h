@@ -18,8 +18,8 @@ class CentroidGroups {
   void move_to(std::span<const float> centroids);
 
   int num_groups() const { return static_cast<int>(group_begin_.size()) - 1; }
-  /// Centroids of a group, (group_size, block_size), in rising order of their numbers. A group ends with up to three
-  /// centroids of infinite norm, which are never nearest: kernels take four at a time.
+  /// Centroids of a group, (group_size, block_size), in rising order of their numbers. A group ends with up
+  /// to three centroids of infinite norm, which are never nearest: kernels take four at a time.
   const float* centroids(int group) const {
     return ordered_.data() + group_begin_[static_cast<size_t>(group)] * block_size_;
   }
@@ -30,7 +30,9 @@ class CentroidGroups {
     return group_begin_[static_cast<size_t>(group) + 1] - group_begin_[static_cast<size_t>(group)];
   }
   /// Numbers of the group's centroids.
-  const uint16_t* numbers(int group) const { return numbers_.data() + group_begin_[static_cast<size_t>(group)]; }
+  const uint16_t* numbers(int group) const {
+    return numbers_.data() + group_begin_[static_cast<size_t>(group)];
+  }
   int group_of(uint16_t centroid) const { return group_of_[centroid]; }
   /// Upper bound of how far any centroid of the group has moved since the start.
   float total_drift(int group) const { return total_drift_[static_cast<size_t>(group)]; }

@@ -29,7 +29,9 @@ class BlockSet {
   std::unordered_set<int64_t, Hash, Equal> set_;
 };
 
-/// Numbers of `count` blocks with different values, drawn at random by seed; all there are when that is fewer.
-std::vector<int64_t> sample_distinct_blocks(std::span<const float> blocks, int block_size, int count, uint64_t seed);
+/// Numbers of `count` blocks with different values, drawn at random by seed; all there are when that is
+/// fewer.
+std::vector<int64_t> sample_distinct_blocks(std::span<const float> blocks, int block_size, int count,
+                                            uint64_t seed);
 
 }  // namespace quantnoise::codec

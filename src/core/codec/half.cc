@@ -10,7 +10,8 @@ uint16_t float_to_half(float value) {
   // 65520 is the first value that rounds away from 65504, the largest half.
   if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);
   if (magnitude < 0x38800000u) {
-    // Below 2^-14 halves are multiples of 2^-24: adding 0.5 leaves exactly those bits, rounded to nearest even.
+    // Below 2^-14 halves are multiples of 2^-24: adding 0.5 leaves exactly those bits, rounded to nearest
+    // even.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
   }

@@ -31,8 +31,8 @@ void check_options(const KMeansOptions& options, int64_t cols) {
 }
 
 // (Weighted) squared error of one block under its code.
-double block_error(const BlockMatrix& matrix, std::span<const float> centroids, std::span<const uint16_t> codes,
-                   std::span<const float> column_weights, int64_t block) {
+double block_error(const BlockMatrix& matrix, std::span<const float> centroids,
+                   std::span<const uint16_t> codes, std::span<const float> column_weights, int64_t block) {
   const float* values = matrix.values.data() + block * matrix.block_size;
   const float* centroid = centroids.data() + int64_t{codes[static_cast<size_t>(block)]} * matrix.block_size;
   double error = 0;
@@ -57,9 +57,9 @@ class KMeans {
       : matrix_(matrix), options_(options), parallel_for_(parallel_for) {
     centroids_ = initial_centroids();
     report_.num_centroids = static_cast<int>(centroids_.size()) / matrix.block_size;
-    assigner_ = options.column_weights.empty()
-                    ? make_pruned_assigner(matrix, centroids_, parallel_for)
-                    : make_weighted_assigner(matrix, options.column_weights, report_.num_centroids, parallel_for);
+    assigner_ = options.column_weights.empty() ? make_pruned_assigner(matrix, centroids_, parallel_for)
+                                               : make_weighted_assigner(matrix, options.column_weights,
+                                                                        report_.num_centroids, parallel_for);
   }
 
   void run() {
@@ -75,8 +75,8 @@ class KMeans {
 
   ProductMatrix result() const {
     const std::span<const uint16_t> codes = assigner_->codes();
-    return {matrix_.rows, matrix_.cols, matrix_.block_size, report_.num_centroids, centroids_,
-            std::vector<uint16_t>(codes.begin(), codes.end())};
+    return {matrix_.rows,          matrix_.cols, matrix_.block_size,
+            report_.num_centroids, centroids_,   std::vector<uint16_t>(codes.begin(), codes.end())};
   }
 
   const KMeansReport& report() const { return report_; }
@@ -85,18 +85,20 @@ class KMeans {
   std::vector<float> initial_centroids() const {
     if (options_.sample_iterations > 0) {
       std::vector<float> found = centroids_of_sample();
-      if (static_cast<int64_t>(found.size()) == int64_t{options_.num_centroids} * matrix_.block_size) return found;
+      if (static_cast<int64_t>(found.size()) == int64_t{options_.num_centroids} * matrix_.block_size)
+        return found;
     }
     std::vector<float> centroids;
-    for (const int64_t block : sample_distinct_blocks(matrix_.values, matrix_.block_size, options_.num_centroids,
-                                                      options_.seed)) {
+    for (const int64_t block :
+         sample_distinct_blocks(matrix_.values, matrix_.block_size, options_.num_centroids, options_.seed)) {
       const auto from = matrix_.values.begin() + block * matrix_.block_size;
       centroids.insert(centroids.end(), from, from + matrix_.block_size);
     }
     return centroids;
   }
 
-  // k-means on one random row of each of equal parts of the matrix; nothing when the matrix is too small to gain by it.
+  // k-means on one random row of each of equal parts of the matrix; nothing when the matrix is too small to
+  // gain by it.
   std::vector<float> centroids_of_sample() const {
     constexpr int64_t kBlocksPerCentroid = 64;
     constexpr int64_t kLeastReduction = 8;
@@ -108,7 +110,8 @@ class KMeans {
     std::vector<float> sample(static_cast<size_t>(num_rows * matrix_.cols));
     for (int64_t i = 0; i < num_rows; ++i) {
       const int64_t row = i * part + static_cast<int64_t>(random.below(static_cast<uint64_t>(part)));
-      std::copy_n(matrix_.values.begin() + row * matrix_.cols, matrix_.cols, sample.begin() + i * matrix_.cols);
+      std::copy_n(matrix_.values.begin() + row * matrix_.cols, matrix_.cols,
+                  sample.begin() + i * matrix_.cols);
     }
     KMeansOptions options = options_;
     options.iterations = options_.sample_iterations;
@@ -136,8 +139,9 @@ class KMeans {
     return num_split;
   }
 
-  // Every empty cluster takes over a block that its present centroid serves worst; the blocks are the worst of equal
-  // parts of the matrix, distinct, the worst first. Clusters for which no such block is left stay empty.
+  // Every empty cluster takes over a block that its present centroid serves worst; the blocks are the worst
+  // of equal parts of the matrix, distinct, the worst first. Clusters for which no such block is left stay
+  // empty.
   int fill_empty_clusters(const std::vector<size_t>& empty, std::vector<float>& means) const {
     struct Candidate {
       double error = 0;
@@ -150,7 +154,8 @@ class KMeans {
     parallel_for_(num_blocks, grain, [&](int64_t begin, int64_t end) {
       Candidate& worst = candidates[static_cast<size_t>(begin / grain)];
       for (int64_t block = begin; block < end; ++block) {
-        const double error = block_error(matrix_, centroids_, assigner_->codes(), options_.column_weights, block);
+        const double error =
+            block_error(matrix_, centroids_, assigner_->codes(), options_.column_weights, block);
         if (error > worst.error) worst = {error, block};
       }
     });

@@ -14,10 +14,14 @@ constexpr int64_t kGrainElements = int64_t{1} << 16;
 
 kernels::NoiseKind kernel_kind(BlockNoise kind) {
   switch (kind) {
-    case BlockNoise::kNone: return kernels::NoiseKind::kNone;
-    case BlockNoise::kDrop: return kernels::NoiseKind::kDrop;
-    case BlockNoise::kMean: return kernels::NoiseKind::kMean;
-    case BlockNoise::kExact: return kernels::NoiseKind::kExact;
+    case BlockNoise::kNone:
+      return kernels::NoiseKind::kNone;
+    case BlockNoise::kDrop:
+      return kernels::NoiseKind::kDrop;
+    case BlockNoise::kMean:
+      return kernels::NoiseKind::kMean;
+    case BlockNoise::kExact:
+      return kernels::NoiseKind::kExact;
   }
   return kernels::NoiseKind::kNone;
 }
@@ -55,7 +59,8 @@ kernels::NoiseArgs kernel_args(const BlockNoiseSpec& spec, BlockNoise kind) {
 void run_kernel(const kernels::NoiseArgs& args, const float* in, uint64_t first, int64_t count, float* out) {
   kernels::kernel_table().noise_f32(args, in, first, count, out);
 }
-void run_kernel(const kernels::NoiseArgs& args, const float* in, uint64_t first, int64_t count, uint16_t* out) {
+void run_kernel(const kernels::NoiseArgs& args, const float* in, uint64_t first, int64_t count,
+                uint16_t* out) {
   kernels::kernel_table().noise_bf16(args, in, first, count, out);
 }
 
@@ -109,13 +114,13 @@ void apply_to_all(const BlockNoiseSpec& spec, const float* weight, int64_t rows,
 
 }  // namespace
 
-void apply_block_noise(const BlockNoiseSpec& spec, const float* weight, int64_t rows, int64_t cols, float* out,
-                       const base::ParallelFor& parallel_for) {
+void apply_block_noise(const BlockNoiseSpec& spec, const float* weight, int64_t rows, int64_t cols,
+                       float* out, const base::ParallelFor& parallel_for) {
   apply_to_all(spec, weight, rows, cols, out, parallel_for);
 }
 
-void apply_block_noise(const BlockNoiseSpec& spec, const float* weight, int64_t rows, int64_t cols, uint16_t* out,
-                       const base::ParallelFor& parallel_for) {
+void apply_block_noise(const BlockNoiseSpec& spec, const float* weight, int64_t rows, int64_t cols,
+                       uint16_t* out, const base::ParallelFor& parallel_for) {
   apply_to_all(spec, weight, rows, cols, out, parallel_for);
 }
 
@@ -124,7 +129,8 @@ void apply_block_noise_rows(const BlockNoiseSpec& spec, const float* weight, int
                             const base::ParallelFor& parallel_for) {
   const NoisePass<float> pass(spec, weight, rows, cols);
   for (const int64_t row : row_indices) {
-    QN_REQUIRE(row >= 0 && row < rows, ErrorKind::kData, "row index: found ", row, ", expected 0 to ", rows - 1);
+    QN_REQUIRE(row >= 0 && row < rows, ErrorKind::kData, "row index: found ", row, ", expected 0 to ",
+               rows - 1);
   }
   if (cols == 0) return;
   parallel_for(static_cast<int64_t>(row_indices.size()), base::ceil_div(kGrainElements, cols),

@@ -18,8 +18,8 @@ namespace {
 // Calls visit(row_index_of_code, packed_index) for every code of the tile order.
 template <typename Visit>
 void for_each_code(const CodeOrder& order, int64_t rows, int64_t blocks_per_row, const Visit& visit) {
-  QN_REQUIRE(order.tile_rows > 0 && order.tile_rows % 64 == 0, ErrorKind::kFormat, "rows of a code tile: found ",
-             order.tile_rows, ", expected a multiple of 64");
+  QN_REQUIRE(order.tile_rows > 0 && order.tile_rows % 64 == 0, ErrorKind::kFormat,
+             "rows of a code tile: found ", order.tile_rows, ", expected a multiple of 64");
   int64_t packed_index = 0;
   for (int64_t tile = 0; tile < rows; tile += order.tile_rows) {
     const int64_t tile_end = std::min<int64_t>(rows, tile + order.tile_rows);
@@ -41,7 +41,8 @@ int64_t shape_numel(const std::vector<int64_t>& shape) {
 }
 
 // `count` values of `type` as fp32.
-std::vector<float> read_values(std::span<const std::byte> bytes, ScalarType type, int64_t count, const char* what) {
+std::vector<float> read_values(std::span<const std::byte> bytes, ScalarType type, int64_t count,
+                               const char* what) {
   const int64_t needed = count * scalar_bytes(type);
   QN_REQUIRE(static_cast<int64_t>(bytes.size()) == needed, ErrorKind::kFormat, what, ": found ", bytes.size(),
              " bytes, expected ", needed);
@@ -87,10 +88,11 @@ std::vector<std::byte> write_values(std::span<const float> values, ScalarType ty
 }
 
 std::vector<float> read_centroids(const PackedWeight& packed) {
-  QN_REQUIRE(packed.centroid_type == ScalarType::kF16 || packed.centroid_type == ScalarType::kI8, ErrorKind::kFormat,
-             "centroids: expected fp16 or int8 elements");
+  QN_REQUIRE(packed.centroid_type == ScalarType::kF16 || packed.centroid_type == ScalarType::kI8,
+             ErrorKind::kFormat, "centroids: expected fp16 or int8 elements");
   const int64_t count = int64_t{packed.num_centroids} * packed.block_size;
-  std::vector<float> centroids = read_values(packed.centroids.bytes, packed.centroid_type, count, "centroids");
+  std::vector<float> centroids =
+      read_values(packed.centroids.bytes, packed.centroid_type, count, "centroids");
   if (packed.centroid_type == ScalarType::kI8) {
     for (float& value : centroids) value *= packed.centroid_scale;
   }
@@ -108,9 +110,9 @@ std::vector<uint16_t> read_codes(const PackedWeight& packed, int64_t count) {
 
 std::vector<float> unpack_affine(const PackedWeight& packed) {
   const auto num_scales = static_cast<size_t>(packed.affine_axis == 0 ? packed.rows() : 1);
-  QN_REQUIRE(packed.scales.size() == num_scales && packed.zero_points.size() == num_scales, ErrorKind::kFormat,
-             "scales of an affine weight: found ", packed.scales.size(), " and ", packed.zero_points.size(),
-             " zero points, expected ", num_scales, " of each");
+  QN_REQUIRE(packed.scales.size() == num_scales && packed.zero_points.size() == num_scales,
+             ErrorKind::kFormat, "scales of an affine weight: found ", packed.scales.size(), " and ",
+             packed.zero_points.size(), " zero points, expected ", num_scales, " of each");
   const std::vector<uint16_t> codes = read_codes(packed, packed.numel());
   std::vector<float> values(codes.size());
   const auto cols = static_cast<size_t>(packed.cols());
@@ -126,12 +128,16 @@ std::vector<float> unpack_affine(const PackedWeight& packed) {
 int64_t scalar_bytes(ScalarType type) {
   switch (type) {
     case ScalarType::kI8:
-    case ScalarType::kU8: return 1;
+    case ScalarType::kU8:
+      return 1;
     case ScalarType::kF16:
-    case ScalarType::kBF16: return 2;
+    case ScalarType::kBF16:
+      return 2;
     case ScalarType::kF32:
-    case ScalarType::kI32: return 4;
-    case ScalarType::kI64: return 8;
+    case ScalarType::kI32:
+      return 4;
+    case ScalarType::kI64:
+      return 8;
   }
   return 0;
 }
@@ -149,7 +155,8 @@ int64_t PackedWeight::numel() const { return shape_numel(shape); }
 
 int64_t PackedWeight::stored_bytes() const {
   switch (scheme) {
-    case Scheme::kDense: return numel() * scalar_bytes(dense_type);
+    case Scheme::kDense:
+      return numel() * scalar_bytes(dense_type);
     case Scheme::kProduct: {
       const int64_t scale_bytes = centroid_type == ScalarType::kI8 ? 4 : 0;
       return packed_bytes(numel() / block_size, code_bits) +
@@ -205,14 +212,14 @@ ProductMatrix unpack_product(const PackedWeight& packed) {
   matrix.block_size = packed.block_size;
   matrix.num_centroids = packed.num_centroids;
   const int64_t blocks_per_row = checked_blocks_per_row(matrix.cols, matrix.block_size);
-  QN_REQUIRE(packed.code_bits == code_bits_for(packed.num_centroids), ErrorKind::kFormat, "bits of a code: found ",
-             packed.code_bits, ", expected ", code_bits_for(packed.num_centroids), " for ", packed.num_centroids,
-             " centroids");
+  QN_REQUIRE(packed.code_bits == code_bits_for(packed.num_centroids), ErrorKind::kFormat,
+             "bits of a code: found ", packed.code_bits, ", expected ", code_bits_for(packed.num_centroids),
+             " for ", packed.num_centroids, " centroids");
   matrix.centroids = read_centroids(packed);
   const std::vector<uint16_t> ordered = read_codes(packed, matrix.rows * blocks_per_row);
   const uint16_t largest = ordered.empty() ? uint16_t{0} : *std::max_element(ordered.begin(), ordered.end());
-  QN_REQUIRE(largest < matrix.num_centroids, ErrorKind::kFormat, "codes: found ", largest, ", expected less than ",
-             matrix.num_centroids, " centroids");
+  QN_REQUIRE(largest < matrix.num_centroids, ErrorKind::kFormat, "codes: found ", largest,
+             ", expected less than ", matrix.num_centroids, " centroids");
   matrix.codes.resize(ordered.size());
   for_each_code(packed.order, matrix.rows, blocks_per_row, [&](int64_t to, int64_t from) {
     matrix.codes[static_cast<size_t>(to)] = ordered[static_cast<size_t>(from)];

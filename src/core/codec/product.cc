@@ -17,7 +17,8 @@ constexpr int64_t kGrainBlocks = int64_t{1} << 13;
 void check_matrix(const ProductMatrix& matrix, size_t out_size, int64_t out_rows) {
   const int64_t blocks_per_row = checked_blocks_per_row(matrix.cols, matrix.block_size);
   QN_INVARIANT(static_cast<int64_t>(matrix.codes.size()) == matrix.rows * blocks_per_row);
-  QN_INVARIANT(static_cast<int64_t>(matrix.centroids.size()) == int64_t{matrix.num_centroids} * matrix.block_size);
+  QN_INVARIANT(static_cast<int64_t>(matrix.centroids.size()) ==
+               int64_t{matrix.num_centroids} * matrix.block_size);
   QN_INVARIANT(static_cast<int64_t>(out_size) == out_rows * matrix.cols);
 }
 
@@ -32,8 +33,13 @@ void assign_blocks(std::span<const float> matrix, int64_t rows, int64_t cols, in
   QN_INVARIANT(static_cast<int64_t>(centroids.size()) == int64_t{num_centroids} * block_size);
   const std::vector<float> half_norms = half_squared_norms(centroids, block_size);
   parallel_for(num_blocks, kGrainBlocks, [&](int64_t begin, int64_t end) {
-    const kernels::ScoreArgs args{matrix.data() + begin * block_size, nullptr,           end - begin,  block_size,
-                                  centroids.data(),                   half_norms.data(), num_centroids};
+    const kernels::ScoreArgs args{matrix.data() + begin * block_size,
+                                  nullptr,
+                                  end - begin,
+                                  block_size,
+                                  centroids.data(),
+                                  half_norms.data(),
+                                  num_centroids};
     kernels::kernel_table().assign(args, codes.data() + begin, nullptr);
   });
 }
@@ -46,7 +52,8 @@ void decode(const ProductMatrix& matrix, std::span<float> out, const base::Paral
   });
 }
 
-void decode_bf16(const ProductMatrix& matrix, std::span<uint16_t> out, const base::ParallelFor& parallel_for) {
+void decode_bf16(const ProductMatrix& matrix, std::span<uint16_t> out,
+                 const base::ParallelFor& parallel_for) {
   check_matrix(matrix, out.size(), matrix.rows);
   std::vector<uint16_t> centroids(matrix.centroids.size());
   std::transform(matrix.centroids.begin(), matrix.centroids.end(), centroids.begin(), float_to_bf16);
@@ -68,17 +75,17 @@ void decode_rows(const ProductMatrix& matrix, std::span<const int64_t> row_indic
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t row = row_indices[static_cast<size_t>(i)];
-                   kernels::kernel_table().decode_f32(matrix.codes.data() + row * blocks_per_row, blocks_per_row,
-                                                      matrix.centroids.data(), matrix.block_size,
-                                                      out.data() + i * matrix.cols);
+                   kernels::kernel_table().decode_f32(matrix.codes.data() + row * blocks_per_row,
+                                                      blocks_per_row, matrix.centroids.data(),
+                                                      matrix.block_size, out.data() + i * matrix.cols);
                  }
                });
 }
 
-void accumulate_centroid_gradient(std::span<const float> matrix_gradient, int64_t rows, int64_t cols, int block_size,
-                                  std::span<const uint16_t> codes, int num_centroids, CentroidGradient mode,
-                                  std::span<const int64_t> counts, std::span<float> centroid_gradient,
-                                  const base::ParallelFor& parallel_for) {
+void accumulate_centroid_gradient(std::span<const float> matrix_gradient, int64_t rows, int64_t cols,
+                                  int block_size, std::span<const uint16_t> codes, int num_centroids,
+                                  CentroidGradient mode, std::span<const int64_t> counts,
+                                  std::span<float> centroid_gradient, const base::ParallelFor& parallel_for) {
   const int64_t num_blocks = rows * checked_blocks_per_row(cols, block_size);
   const auto num_sums = static_cast<size_t>(num_centroids) * static_cast<size_t>(block_size);
   QN_INVARIANT(static_cast<int64_t>(matrix_gradient.size()) == rows * cols);

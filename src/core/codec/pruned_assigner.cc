@@ -1,9 +1,11 @@
-// Exact nearest centroids with the bounds of "Yinyang K-Means" (Ding et al., ICML 2015): for every block and every
-// group of centroids a lower bound of the distance to all of the group, other than the block's own. A group is looked at
-// only when its bound, less the way the group has moved since, is not above the distance to the block's own centroid.
+// Exact nearest centroids with the bounds of "Yinyang K-Means" (Ding et al., ICML 2015): for every block and
+// every group of centroids a lower bound of the distance to all of the group, other than the block's own. A
+// group is looked at only when its bound, less the way the group has moved since, is not above the distance
+// to the block's own centroid.
 //
-// Bounds are loosened by more than the rounding errors of the scores they are compared through, so that a centroid
-// passed over would have lost in the plain comparison too: the codes are those of the plain search to the bit.
+// Bounds are loosened by more than the rounding errors of the scores they are compared through, so that a
+// centroid passed over would have lost in the plain comparison too: the codes are those of the plain search
+// to the bit.
 
 #include <algorithm>
 #include <bit>
@@ -53,20 +55,22 @@ struct Scratch {
 
 class PrunedAssigner : public BlockAssigner {
  public:
-  PrunedAssigner(const BlockMatrix& matrix, std::span<const float> centroids, const base::ParallelFor& parallel_for)
+  PrunedAssigner(const BlockMatrix& matrix, std::span<const float> centroids,
+                 const base::ParallelFor& parallel_for)
       : matrix_(matrix),
         parallel_for_(parallel_for),
         num_centroids_(static_cast<int>(centroids.size()) / matrix.block_size),
         groups_(centroids, matrix.block_size),
         codes_(static_cast<size_t>(matrix.num_blocks())),
-        bounds_(static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups())) {}
+        bounds_(
+            static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups())) {}
 
   ClusterSums assign(std::span<const float> centroids) override {
     groups_.move_to(centroids);
     centroids_ = centroids;
     half_norms_ = half_squared_norms(centroids, matrix_.block_size);
-    // A score is wrong by at most e = (block_size + 4) · 2^-24 · (C² + |block|² / 2), C² the largest squared norm of a
-    // centroid; 16 e covers both squared distances of a comparison twice over.
+    // A score is wrong by at most e = (block_size + 4) · 2^-24 · (C² + |block|² / 2), C² the largest squared
+    // norm of a centroid; 16 e covers both squared distances of a comparison twice over.
     const float unit = 16 * static_cast<float>(matrix_.block_size + 4) * 0x1p-24f;
     margin_constant_ = unit * groups_.largest_squared_norm();
     margin_slope_ = unit / 2;
@@ -104,10 +108,11 @@ class PrunedAssigner : public BlockAssigner {
     const kernels::KernelTable& table = kernels::kernel_table();
     std::copy_n(batch.codes, batch.count, scratch.previous_codes);
     if (has_bounds_) {
-      table.own_distance({block(batch.begin), nullptr, batch.count, matrix_.block_size, centroids_.data(),
-                          half_norms_.data(), num_centroids_},
-                         batch.codes,
-                         {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
+      table.own_distance(
+          {block(batch.begin), nullptr, batch.count, matrix_.block_size, centroids_.data(),
+           half_norms_.data(), num_centroids_},
+          batch.codes,
+          {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
       for (int group = 0; group < groups_.num_groups(); ++group) {
         fetch_ahead(batch, group);
         revisit_group(batch, group, scratch);
@@ -120,8 +125,8 @@ class PrunedAssigner : public BlockAssigner {
                      sums.counts.data());
   }
 
-  // Asks for this group's share of the next batch's blocks and bounds: the walk through memory is too ragged for the
-  // hardware to foresee.
+  // Asks for this group's share of the next batch's blocks and bounds: the walk through memory is too ragged
+  // for the hardware to foresee.
   void fetch_ahead(const Batch& batch, int group) const {
     const int64_t next = batch.begin + kBatchBlocks;
     if (next + kBatchBlocks > batch.chunk_end) return;
@@ -135,18 +140,24 @@ class PrunedAssigner : public BlockAssigner {
     const char* bytes = static_cast<const char*>(start);
     const int64_t share = base::round_up(base::ceil_div(num_bytes, groups_.num_groups()), kCacheLine);
     const int64_t end = std::min(num_bytes, share * (group + 1));
-    // Prefetches to a page without an entry in the address cache are dropped by some processors; a read makes one.
+    // Prefetches to a page without an entry in the address cache are dropped by some processors; a read makes
+    // one.
     for (int64_t at = share * group; at < end; at += kPage) {
       static_cast<void>(*static_cast<const volatile char*>(bytes + at));
     }
     for (int64_t at = share * group; at < end; at += kCacheLine) __builtin_prefetch(bytes + at, 0, 2);
   }
 
-  kernels::ScoreArgs group_args(const Batch& batch, int group, const uint16_t* picks, int64_t num_picks) const {
-    return {block(batch.begin),         picks,
-            num_picks,                  matrix_.block_size,
-            groups_.centroids(group),   groups_.half_norms(group),
-            groups_.group_size(group),  groups_.numbers(group)};
+  kernels::ScoreArgs group_args(const Batch& batch, int group, const uint16_t* picks,
+                                int64_t num_picks) const {
+    return {block(batch.begin),
+            picks,
+            num_picks,
+            matrix_.block_size,
+            groups_.centroids(group),
+            groups_.half_norms(group),
+            groups_.group_size(group),
+            groups_.numbers(group)};
   }
 
   void first_visit(const Batch& batch) const {
@@ -165,12 +176,14 @@ class PrunedAssigner : public BlockAssigner {
     const kernels::KernelTable& table = kernels::kernel_table();
     uint16_t* bounds = batch.bounds + group * kBatchBlocks;
     const float drift = groups_.total_drift(group);
-    const int64_t num_picks = table.select_not_above(bounds, drift, scratch.limits, batch.count, scratch.picks);
+    const int64_t num_picks =
+        table.select_not_above(bounds, drift, scratch.limits, batch.count, scratch.picks);
     if (num_picks == 0) return;
     table.nearest_two(group_args(batch, group, scratch.picks, num_picks),
                       {margin_constant_, margin_slope_, drift, scratch.found_codes, scratch.found_scores,
                        scratch.found_bounds[0], scratch.found_bounds[1]});
-    // Without branches, for they would be mispredicted: what may change a code is listed and looked at afterwards.
+    // Without branches, for they would be mispredicted: what may change a code is listed and looked at
+    // afterwards.
     int64_t num_rivals = 0;
     for (int64_t found = 0; found < num_picks; ++found) {
       const uint16_t i = scratch.picks[found];
@@ -182,7 +195,8 @@ class PrunedAssigner : public BlockAssigner {
     for (int64_t rival = 0; rival < num_rivals; ++rival) {
       const uint16_t found = scratch.rivals[rival];
       const uint16_t i = scratch.picks[found];
-      if (scratch.found_scores[found] == scratch.scores[i] && scratch.found_codes[found] > batch.codes[i]) continue;
+      if (scratch.found_scores[found] == scratch.scores[i] && scratch.found_codes[found] > batch.codes[i])
+        continue;
       bounds[i] = scratch.found_bounds[1][found];
       change_code(batch, i, scratch.found_codes[found], scratch.found_scores[found], scratch);
     }
@@ -207,7 +221,8 @@ class PrunedAssigner : public BlockAssigner {
   int num_centroids_;
   CentroidGroups groups_;
   std::vector<uint16_t> codes_;
-  std::vector<uint16_t> bounds_;  // batch by batch: (num_groups, kBatchBlocks), with the group's drift at that time
+  std::vector<uint16_t>
+      bounds_;  // batch by batch: (num_groups, kBatchBlocks), with the group's drift at that time
   bool has_bounds_ = false;
   std::span<const float> centroids_;
   std::vector<float> half_norms_;
@@ -217,7 +232,8 @@ class PrunedAssigner : public BlockAssigner {
 
 }  // namespace
 
-std::unique_ptr<BlockAssigner> make_pruned_assigner(const BlockMatrix& matrix, std::span<const float> centroids,
+std::unique_ptr<BlockAssigner> make_pruned_assigner(const BlockMatrix& matrix,
+                                                    std::span<const float> centroids,
                                                     const base::ParallelFor& parallel_for) {
   return std::make_unique<PrunedAssigner>(matrix, centroids, parallel_for);
 }

@@ -25,8 +25,8 @@ double SizeTracker::not_quantized_mib() const {
 std::string SizeTracker::summary() const {
   std::ostringstream out;
   out << std::fixed << std::setprecision(2) << "dense " << uncompressed_mib() << " MiB; compressed "
-      << compressed_mib() << " MiB (codes " << index_mib() << ", centroids " << centroid_mib() << ", not quantized "
-      << not_quantized_mib() << "); ratio " << ratio();
+      << compressed_mib() << " MiB (codes " << index_mib() << ", centroids " << centroid_mib()
+      << ", not quantized " << not_quantized_mib() << "); ratio " << ratio();
   return out.str();
 }
 

@@ -16,8 +16,8 @@ void add_partials(const std::vector<ClusterSums>& partials, ClusterSums& total) 
 
 namespace {
 
-// Blocks of one column share their weights: the scores are those of blocks multiplied by the weights and centroids
-// with weighted norms, so the plain kernels serve.
+// Blocks of one column share their weights: the scores are those of blocks multiplied by the weights and
+// centroids with weighted norms, so the plain kernels serve.
 class WeightedAssigner : public BlockAssigner {
  public:
   WeightedAssigner(const BlockMatrix& matrix, std::span<const float> column_weights, int num_centroids,
@@ -46,15 +46,17 @@ class WeightedAssigner : public BlockAssigner {
   // All rows' codes of one block column; returns how many changed.
   int64_t assign_column(std::span<const float> centroids, int64_t block) {
     const int size = matrix_.block_size;
-    const std::span<const float> weights = weights_.subspan(static_cast<size_t>(block * size), static_cast<size_t>(size));
+    const std::span<const float> weights =
+        weights_.subspan(static_cast<size_t>(block * size), static_cast<size_t>(size));
     const std::vector<float> half_norms = half_squared_norms(centroids, size, weights);
     std::vector<float> scaled(static_cast<size_t>(matrix_.rows * size));
     for (int64_t row = 0; row < matrix_.rows; ++row) {
       const float* values = matrix_.values.data() + row * matrix_.cols + block * size;
-      for (int j = 0; j < size; ++j) scaled[static_cast<size_t>(row * size + j)] = values[j] * weights[static_cast<size_t>(j)];
+      for (int j = 0; j < size; ++j)
+        scaled[static_cast<size_t>(row * size + j)] = values[j] * weights[static_cast<size_t>(j)];
     }
     std::vector<uint16_t> codes(static_cast<size_t>(matrix_.rows));
-    const kernels::ScoreArgs args{scaled.data(),    nullptr,           matrix_.rows,   size,
+    const kernels::ScoreArgs args{scaled.data(),    nullptr,           matrix_.rows,  size,
                                   centroids.data(), half_norms.data(), num_centroids_};
     kernels::kernel_table().assign(args, codes.data(), nullptr);
     int64_t changed = 0;
@@ -87,8 +89,8 @@ class WeightedAssigner : public BlockAssigner {
         const float* values = matrix_.values.data() + row * matrix_.cols;
         for (size_t j = 0; j < scaled.size(); ++j) scaled[j] = values[j] * weights_[j];
         const uint16_t* codes = codes_.data() + row * matrix_.blocks_per_row();
-        table.accumulate(scaled.data(), codes, matrix_.blocks_per_row(), matrix_.block_size, partial.sums.data(),
-                         partial.counts.data());
+        table.accumulate(scaled.data(), codes, matrix_.blocks_per_row(), matrix_.block_size,
+                         partial.sums.data(), partial.counts.data());
         table.accumulate(weights_.data(), codes, matrix_.blocks_per_row(), matrix_.block_size,
                          partial.weights.data(), nullptr);
       }
@@ -108,7 +110,8 @@ class WeightedAssigner : public BlockAssigner {
 }  // namespace
 
 std::unique_ptr<BlockAssigner> make_weighted_assigner(const BlockMatrix& matrix,
-                                                      std::span<const float> column_weights, int num_centroids,
+                                                      std::span<const float> column_weights,
+                                                      int num_centroids,
                                                       const base::ParallelFor& parallel_for) {
   return std::make_unique<WeightedAssigner>(matrix, column_weights, num_centroids, parallel_for);
 }

@@ -1,4 +1,4 @@
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 #if QN_KERNELS_X86
 
@@ -9,7 +9,8 @@ namespace quantnoise::kernels::avx512 {
 namespace {
 
 template <int kBlockSize>
-void add_blocks(const float* blocks, const uint16_t* codes, int64_t num_blocks, double* sums, int64_t* counts) {
+void add_blocks(const float* blocks, const uint16_t* codes, int64_t num_blocks, double* sums,
+                int64_t* counts) {
   for (int64_t i = 0; i < num_blocks; ++i) {
     double* sum = sums + int64_t{codes[i]} * kBlockSize;
     const float* block = blocks + i * kBlockSize;

@@ -1,8 +1,6 @@
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 #if QN_KERNELS_X86
-
-#include "core/kernels/simd_avx2.h"
 
 #include "core/kernels/assign_simd.h"
 
@@ -41,7 +39,8 @@ int64_t select_not_above(const uint16_t* bounds, float offset, const float* limi
     }
   }
   const int64_t rest = portable::select_not_above(bounds + i, offset, limits + i, count - i, picks + found);
-  for (const int64_t end = found + rest; found < end; ++found) picks[found] = static_cast<uint16_t>(picks[found] + i);
+  for (const int64_t end = found + rest; found < end; ++found)
+    picks[found] = static_cast<uint16_t>(picks[found] + i);
   return found;
 }
 

@@ -1,8 +1,6 @@
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 #if QN_KERNELS_X86
-
-#include "core/kernels/simd_avx512.h"
 
 #include "core/kernels/assign_simd.h"
 

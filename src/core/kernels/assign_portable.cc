@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 namespace quantnoise::kernels::portable {
 

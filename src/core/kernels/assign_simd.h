@@ -1,10 +1,18 @@
 #pragma once
-// The assignment loops over the vector names of simd_avx2.h or simd_avx512.h, one of which is included before.
+// The assignment loops over the vector names of simd_avx2.h or simd_avx512.h, one of which is included
+// before.
 //
-// A tile of 2·kLanes blocks is turned so that a vector holds one element of kLanes blocks; four centroids are scored at
-// a time, which makes eight independent chains of multiply-adds and reads every element of the tile once for four uses.
+// A tile of 2·kLanes blocks is turned so that a vector holds one element of kLanes blocks; four centroids are
+// scored at a time, which makes eight independent chains of multiply-adds and reads every element of the tile
+// once for four uses.
 
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
+
+#if defined(__AVX512F__)
+#include "core/kernels/simd_avx512.h"
+#else
+#include "core/kernels/simd_avx2.h"
+#endif
 
 namespace quantnoise::kernels {
 namespace {
@@ -174,7 +182,8 @@ inline void assign_tiles(const ScoreArgs& args, uint16_t* codes, float* scores) 
 }
 
 // Squared norms of half a tile's blocks less the margin that makes distances lower bounds.
-inline Floats lower_base(const Tile& tile, int block_size, int half, float margin_constant, float margin_slope) {
+inline Floats lower_base(const Tile& tile, int block_size, int half, float margin_constant,
+                         float margin_slope) {
   const Floats norms = tile_squared_norms(tile, block_size, half);
   return sub(norms, fmadd(broadcast(margin_slope), norms, broadcast(margin_constant)));
 }

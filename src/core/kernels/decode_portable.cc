@@ -1,4 +1,4 @@
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 namespace quantnoise::kernels::portable {
 

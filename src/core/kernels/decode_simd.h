@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 namespace quantnoise::kernels {
 namespace {
@@ -18,13 +18,23 @@ inline void copy_entries(const uint16_t* codes, int64_t num_blocks, const void* 
 }
 
 // True when the entry size has a fast loop, which then ran.
-inline bool copy_entries_of(int bytes, const uint16_t* codes, int64_t num_blocks, const void* table, void* out) {
+inline bool copy_entries_of(int bytes, const uint16_t* codes, int64_t num_blocks, const void* table,
+                            void* out) {
   switch (bytes) {
-    case 8: copy_entries<8>(codes, num_blocks, table, out); return true;
-    case 16: copy_entries<16>(codes, num_blocks, table, out); return true;
-    case 32: copy_entries<32>(codes, num_blocks, table, out); return true;
-    case 64: copy_entries<64>(codes, num_blocks, table, out); return true;
-    default: return false;
+    case 8:
+      copy_entries<8>(codes, num_blocks, table, out);
+      return true;
+    case 16:
+      copy_entries<16>(codes, num_blocks, table, out);
+      return true;
+    case 32:
+      copy_entries<32>(codes, num_blocks, table, out);
+      return true;
+    case 64:
+      copy_entries<64>(codes, num_blocks, table, out);
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -16,8 +16,8 @@ namespace {
 
 #define QN_KERNEL_TABLE(set)                                                                              \
   KernelTable {                                                                                           \
-    #set, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::select_not_above, set::accumulate,         \
-        set::decode_f32, set::decode_u16, set::noise_f32, set::noise_bf16                                 \
+#set, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::select_not_above, \
+        set::accumulate, set::decode_f32, set::decode_u16, set::noise_f32, set::noise_bf16                \
   }
 
 constexpr KernelTable kPortable = QN_KERNEL_TABLE(portable);
@@ -90,12 +90,12 @@ const KernelTable& choose_kernel_table(std::string_view name, std::span<const Ke
     if (set.name != name) continue;
     QN_REQUIRE(set.table != nullptr, ErrorKind::kUnsupported, "QN_CPU=", name,
                ": this build has no kernels for ", name);
-    QN_REQUIRE(set.machine_has_it, ErrorKind::kUnsupported, "QN_CPU=", name, ": this machine's processor lacks ",
-               name);
+    QN_REQUIRE(set.machine_has_it, ErrorKind::kUnsupported, "QN_CPU=", name,
+               ": this machine's processor lacks ", name);
     return *set.table;
   }
-  QN_REQUIRE(best != nullptr, ErrorKind::kUsage, "QN_CPU: found \"", name, "\", expected one of: ",
-             join(names, ", "));
+  QN_REQUIRE(best != nullptr, ErrorKind::kUsage, "QN_CPU: found \"", name,
+             "\", expected one of: ", join(names, ", "));
   return *best;
 }
 
@@ -116,7 +116,8 @@ std::vector<const KernelTable*> available_kernel_tables() {
 }
 
 std::string cpu_description() {
-  return str_cat(processor_name(), "; instruction sets: ", instruction_sets(), "; kernels: ", kernel_table().name);
+  return str_cat(processor_name(), "; instruction sets: ", instruction_sets(),
+                 "; kernels: ", kernel_table().name);
 }
 
 }  // namespace quantnoise::kernels

@@ -1,4 +1,4 @@
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 #if QN_KERNELS_X86
 
@@ -102,7 +102,8 @@ inline void put(float v, uint16_t* out) {
 template <typename Out>
 inline void put_scaled(const float* block, int count, float scale, Out* out) {
   int j = 0;
-  for (; j + 8 <= count; j += 8) put(_mm256_mul_ps(_mm256_loadu_ps(block + j), _mm256_set1_ps(scale)), out + j);
+  for (; j + 8 <= count; j += 8)
+    put(_mm256_mul_ps(_mm256_loadu_ps(block + j), _mm256_set1_ps(scale)), out + j);
   if (j + 4 <= count) {
     put(_mm_mul_ps(_mm_loadu_ps(block + j), _mm_set1_ps(scale)), out + j);
     j += 4;

@@ -1,6 +1,6 @@
 #include <bit>
 
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 #include "quantnoise/base/random.h"
 
 namespace quantnoise::kernels::portable {

@@ -1,11 +1,11 @@
 #pragma once
-// The walk of the noise pass, shared by the vector sets: 64 draws at a time, then block by block. The file that
-// includes this defines before, in its anonymous namespace of quantnoise::kernels:
-//   uint64_t noised_bits(const NoiseArgs&, uint64_t first)    bit i: draw first + i is below the threshold; first % 64 == 0
-//   void put_scaled(const float*, int count, float scale, Out*)  out = scale · block, Out = float or uint16_t (bf16)
-//   void put_constant(float, int count, Out*)
+// The walk of the noise pass, shared by the vector sets: 64 draws at a time, then block by block. The file
+// that includes this defines before, in its anonymous namespace of quantnoise::kernels:
+//   uint64_t noised_bits(const NoiseArgs&, uint64_t first)    bit i: draw first + i is below the threshold;
+//   first % 64 == 0 void put_scaled(const float*, int count, float scale, Out*)  out = scale · block, Out =
+//   float or uint16_t (bf16) void put_constant(float, int count, Out*)
 
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/kernel_functions.h"
 
 namespace quantnoise::kernels {
 namespace {
@@ -13,7 +13,8 @@ namespace {
 template <typename Out>
 inline void put_noised(const NoiseArgs& args, uint64_t number, const float* block, Out* out) {
   if (args.kind == NoiseKind::kExact) {
-    return put_scaled(args.centroids + int64_t{args.codes[number]} * args.block_size, args.block_size, 1.0f, out);
+    return put_scaled(args.centroids + int64_t{args.codes[number]} * args.block_size, args.block_size, 1.0f,
+                      out);
   }
   float mean = 0;
   if (args.kind == NoiseKind::kMean) {

@@ -1,6 +1,6 @@
 #pragma once
-// Sixteen floats a vector, under the names the shared loops use. Anonymous: every file gets its own copy, so that no
-// copy compiled for one instruction set is ever linked into another.
+// Sixteen floats a vector, under the names the shared loops use. Anonymous: every file gets its own copy, so
+// that no copy compiled for one instruction set is ever linked into another.
 
 #include <immintrin.h>
 

@@ -28,35 +28,47 @@ std::string layer_name(const std::string& parameter) {
   return dot == std::string::npos ? parameter : parameter.substr(0, dot);
 }
 
-/// Looks at operators that use a layer's weight: what reaches them, what they give. Others are passed over:
-/// their results may be memory that a fused kernel has yet to write.
-void check_results(const at::RecordFunction& call, at::ObserverContext*) {
-  Watch* watch = current_watch;
-  if (watch == nullptr || !watch->fault.empty()) return;
+/// What is known of a call before it runs; torch keeps its arguments no longer.
+struct CallInputs : public at::ObserverContext {
+  std::string layer;  // whose weight is among them; empty: none
+  bool is_bad = false;
+};
+
+std::unique_ptr<at::ObserverContext> look_at_inputs(const at::RecordFunction& call) {
+  const Watch* watch = current_watch;
+  if (watch == nullptr || !watch->fault.empty()) return nullptr;
   const at::DisableRecordFunctionGuard no_recursion;
-  std::string layer;
-  bool bad_input = false;
+  auto inputs = std::make_unique<CallInputs>();
   for (const c10::IValue& input : call.inputs()) {
     if (!input.isTensor() || !input.toTensor().defined() || !input.toTensor().has_storage()) continue;
     const auto found = watch->layer_of.find(input.toTensor().storage().data());
-    if (found != watch->layer_of.end()) {
-      layer = found->second;
-    } else {
-      bad_input = bad_input || is_bad(input.toTensor());
-    }
+    if (found != watch->layer_of.end()) inputs->layer = found->second;
   }
-  if (layer.empty()) return;
-  bool bad_output = false;
-  for (const c10::IValue& output : call.outputs())
-    bad_output = bad_output || (output.isTensor() && is_bad(output.toTensor()));
-  if (bad_input) {
-    watch->fault = str_cat(
-        "what reaches layer ", layer, " is not finite",
-        watch->layer.empty() ? "" : str_cat("; the last good result is that of layer ", watch->layer));
-  } else if (bad_output) {
-    watch->fault = str_cat("the result of layer ", layer, " is not finite");
+  // Other operators are passed over: they may see memory that a fused kernel has yet to write.
+  if (inputs->layer.empty()) return nullptr;
+  for (const c10::IValue& input : call.inputs()) {
+    inputs->is_bad = inputs->is_bad || (input.isTensor() && is_bad(input.toTensor()));
+  }
+  return inputs;
+}
+
+void look_at_results(const at::RecordFunction& call, at::ObserverContext* context) {
+  Watch* watch = current_watch;
+  const auto* inputs = static_cast<const CallInputs*>(context);
+  if (watch == nullptr || inputs == nullptr || !watch->fault.empty()) return;
+  const at::DisableRecordFunctionGuard no_recursion;
+  bool bad_result = false;
+  for (const c10::IValue& output : call.outputs()) {
+    bad_result = bad_result || (output.isTensor() && is_bad(output.toTensor()));
+  }
+  if (inputs->is_bad) {
+    watch->fault =
+        str_cat("what reaches layer ", inputs->layer, " is not finite",
+                watch->layer.empty() ? "" : "; the last good result is that of layer " + watch->layer);
+  } else if (bad_result) {
+    watch->fault = str_cat("the result of layer ", inputs->layer, " is not finite");
   } else {
-    watch->layer = layer;
+    watch->layer = inputs->layer;
   }
 }
 
@@ -82,13 +94,11 @@ std::string first_nonfinite_layer(torch::nn::Module& model, at::ScalarType compu
     watch.layer_of[alive.back().storage().data()] = named.name;
   }
   current_watch = &watch;
-  const at::CallbackHandle handle = at::addThreadLocalCallback(
-      at::RecordFunctionCallback(
-          [](const at::RecordFunction&) -> std::unique_ptr<at::ObserverContext> { return nullptr; },
-          check_results)
-          .needsInputs(true)
-          .needsOutputs(true)
-          .scopes({at::RecordScope::FUNCTION}));
+  const at::CallbackHandle handle =
+      at::addThreadLocalCallback(at::RecordFunctionCallback(look_at_inputs, look_at_results)
+                                     .needsInputs(true)
+                                     .needsOutputs(true)
+                                     .scopes({at::RecordScope::FUNCTION}));
   try {
     forward();
   } catch (const std::exception&) {

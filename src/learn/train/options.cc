@@ -1,6 +1,6 @@
 #include "quantnoise/train/options.h"
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/models/registry.h"
 #include "quantnoise/train/criterion.h"
 #include "quantnoise/train/lr_scheduler.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
 #include "quantnoise/train/evaluate.h"

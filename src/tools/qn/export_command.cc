@@ -1,6 +1,6 @@
 // qn export: a model file in another form.
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/pack/model_file.h"
 #include "tools/qn/command.h"

@@ -3,7 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/context.h"
 #include "quantnoise/train/generate.h"

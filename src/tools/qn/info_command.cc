@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/kernels/kernel_table.h"
 #include "tools/qn/command.h"

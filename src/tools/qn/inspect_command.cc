@@ -6,7 +6,7 @@
 #include <set>
 #include <sstream>
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/pack/model_file.h"
 #include "tools/qn/command.h"
@@ -259,12 +259,19 @@ std::string text_of(const json& file) {
 }
 
 int run(const Invocation& invocation) {
-  const json file = describe(invocation.values.get_string("model"));
-  if (invocation.values.get_bool("json")) {
-    print_result(file.dump(2, ' ', false, json::error_handler_t::replace));
-  } else {
-    print_text(text_of(file));
+  const std::string& path = invocation.values.get_string("model");
+  std::string text;
+  try {
+    const json file = describe(path);
+    text = invocation.values.get_bool("json")
+               ? file.dump(2, ' ', false, json::error_handler_t::replace) + "\n"
+               : text_of(file);
+  } catch (const json::exception& error) {
+    // The history is free-form JSON of the file: values of other types than ours are the file's fault.
+    throw Error(ErrorKind::kFormat,
+                str_cat("cannot read ", path, ": its history is not understood: ", error.what()));
   }
+  print_text(text);
   return 0;
 }
 

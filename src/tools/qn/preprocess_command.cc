@@ -1,6 +1,6 @@
 // qn preprocess: text files to a dictionary and binarized splits.
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/text/preprocess.h"
 #include "tools/qn/command.h"

@@ -1,6 +1,6 @@
 #include "tools/qn/shared_options.h"
 
-#include "learn/train/option_group.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
 #include "tools/qn/terminal.h"
 

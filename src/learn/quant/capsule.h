@@ -1,2 +1,0 @@
-#pragma once
-#include "quantnoise/quant/capsule.h"  // its public place
