@@ -185,8 +185,35 @@ TEST(KMeans, EmptyClustersAreFilled) {
   const ProductMatrix product =
       quantize_product(matrix, 2000, 4, 4, options(64, 15), base::SerialFor(), &report);
   EXPECT_LE(report.objective, naive_lloyd(matrix, 4, 64, 15, 1) * (1 + 1e-6));
+  EXPECT_GT(report.empty_clusters_split, 0);
   const ProductMatrix again = quantize_product(matrix, 2000, 4, 4, options(64, 15), base::ThreadPool(3));
   EXPECT_EQ(again.codes, product.codes);
+}
+
+TEST(KMeans, SampleFindsAGoodStart) {
+  const std::vector<float> matrix = gaussian(20000 * 8, 15);
+  KMeansOptions sampled = options(32, 3), random = options(32, 3);
+  random.sample_iterations = 0;
+  KMeansReport with_sample, without;
+  const ProductMatrix serial =
+      quantize_product(matrix, 20000, 8, 8, sampled, base::SerialFor(), &with_sample);
+  quantize_product(matrix, 20000, 8, 8, random, base::SerialFor(), &without);
+  EXPECT_LT(with_sample.objective, without.objective);
+  EXPECT_EQ(with_sample.iterations, 3);
+  const ProductMatrix threaded = quantize_product(matrix, 20000, 8, 8, sampled, base::ThreadPool(3));
+  EXPECT_EQ(threaded.codes, serial.codes);
+  EXPECT_EQ(threaded.centroids, serial.centroids);
+}
+
+TEST(KMeans, SampleWithTooFewDistinctBlocksIsNotUsed) {
+  // 16 different rows among 20,000 equal ones: a sample of rows misses most of them.
+  std::vector<float> matrix(20000 * 8, 0.5f);
+  for (size_t i = 0; i < 16; ++i) matrix[i * 1117 * 8] = static_cast<float>(i + 1);
+  KMeansReport report;
+  const ProductMatrix product =
+      quantize_product(matrix, 20000, 8, 8, options(32, 5), base::SerialFor(), &report);
+  EXPECT_EQ(product.num_centroids, 17);
+  EXPECT_EQ(report.objective, 0);
 }
 
 TEST(KMeans, ManyCentroidsAndManyGroups) {

@@ -59,7 +59,6 @@ struct AttentionKernels {
   void (*pair_rows)(const float* row0, const float* row1, int64_t count, uint16_t* out);
   /// The same for rows that are bf16 already; row1 may be null: zeros.
   void (*pair_rows_bf16)(const uint16_t* row0, const uint16_t* row1, int64_t count, uint16_t* out);
-  void (*widen)(const uint16_t* in, int64_t count, float* out);
 
   /// c (m × n) = a (m × k) · b (k × n), or added to c. n a multiple of 16.
   void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,

@@ -166,12 +166,6 @@ inline void pair_rows_bf16(const uint16_t* row0, const uint16_t* row1, int64_t c
   }
 }
 
-inline void widen(const uint16_t* in, int64_t count, float* out) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(out + i, load(in + i));
-  for (; i < count; ++i) out[i] = load_one(in + i);
-}
-
 /// Four rows of a times 16 columns of b at a time.
 template <int kRows>
 inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
@@ -209,7 +203,7 @@ inline constexpr AttentionKernels attention_set(const char* name) {
   return {name,         transpose,     softmax_row, softmax_backward_row,
           multiply_f32, multiply_bf16, scale_f32,   scale_bf16,
           dot_f32,      dot_bf16,      pair_rows,   pair_rows_bf16,
-          widen,        gemm};
+          gemm};
 }
 
 }  // namespace
