@@ -20,13 +20,13 @@ test: setup  ## build and run everything that must hold
 demo:  ## train, compress and compare two small language models on real text, with a table at the end (within 30 minutes)
 	scripts/setup --demo
 	$(MAKE) --no-print-directory build PRESET=release
-	scripts/demo_text --out build/demo/text
+	scripts/demo_text --out build/demo/text --train-share 5
 	python3 scripts/demo.py --text build/demo/text --out build/demo
 
 quality-lm:  ## three seeds with and without noise, compressed at equal bytes (up to 3 hours)
 	scripts/setup --demo
 	$(MAKE) --no-print-directory build PRESET=release
-	scripts/demo_text --out build/demo/text
+	scripts/demo_text --out build/demo/text --train-share 5
 	python3 scripts/quality_lm.py --text build/demo/text --out build/quality-lm
 
 bench: build  ## run the Google Benchmark programs (bench/README.md lists the comparisons with other programs)

@@ -107,6 +107,14 @@ QN_TARGET_VBMI inline void widen(StripSums& sums, uint32_t* out) {
   }
 }
 
+// Asks for the codes a region further on. The read of one byte a page brings in the page's address:
+// processors drop prefetches without it.
+inline void fetch_ahead(const uint8_t* codes, int64_t num_bytes) {
+  for (int64_t at = 0; at < num_bytes; at += 4096)
+    static_cast<void>(*static_cast<const volatile uint8_t*>(codes + at));
+  for (int64_t at = 0; at < num_bytes; at += 64) __builtin_prefetch(codes + at, 0, 2);
+}
+
 // 16-bit tables by byte shuffles. The blocks are taken in groups whose tables stay in the first-level cache;
 // for each group the strips of 64 rows of the tile are walked, their sums in registers. Words hold 256 sums
 // of bytes.
@@ -117,6 +125,9 @@ QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes,
   for (int tile = 0; tile < kRows; tile += tile_rows) {
     const uint8_t* tile_codes = codes + int64_t{tile} * kBlocks;
     for (int group = 0; group < kBlocks; group += kGroup) {
+      const bool is_last = tile + tile_rows == kRows && group + kGroup == kBlocks;
+      const int64_t region_bytes = int64_t{kGroup} * tile_rows;
+      if (!is_last) fetch_ahead(tile_codes + group * int64_t{tile_rows} + region_bytes, region_bytes);
       for (int strip = 0; strip < tile_rows; strip += kStrip) {
         StripSums sums{};
         for (int b = group; b < group + kGroup; ++b) {

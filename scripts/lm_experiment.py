@@ -12,7 +12,7 @@ QN = os.environ.get("QN", os.path.join(ROOT, "build", "release", "bin", "qn"))
 STAGES = 3
 
 # One place for every choice of the experiment; both sides share all of it but the noise.
-NOISE = ["--quant-noise-pq", "0.1", "--quant-noise-pq-block-size", "8"]
+NOISE = ["--quant-noise-pq", "0.1", "--quant-noise-pq-embeddings", "0.05", "--quant-noise-pq-block-size", "8"]
 
 
 def say(text):
@@ -31,8 +31,7 @@ def run(arguments, capture=False):
 
 def evaluate(data, path, subset):
     """{"ppl", "bytes"} of a model file."""
-    result = json.loads(run(["eval-lm", data, "--path", path, "--gen-subset", subset, "--sample-break-mode", "none",
-                             "--log-format", "json"], capture=True).splitlines()[-1])
+    result = json.loads(run(["eval-lm", data, "--path", path, "--gen-subset", subset, "--log-format", "json"], capture=True).splitlines()[-1])
     return {"ppl": result["ppl"], "bytes": os.path.getsize(path)}
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Three seeds of the language-model experiment, without and with noise: does noise pay at equal bytes?
+"""Three seeds of the experiment of `make demo`, without and with noise: does noise pay at equal bytes?
 
 Prints one row a seed and the means; results.json holds all numbers. A finished side is not run again, so an
 interrupted run goes on where it stopped."""
@@ -17,7 +17,7 @@ def one_side(arguments, data, seed, noise):
     if not os.path.exists(finished):
         recipes = os.path.join(lm.ROOT, "recipes")
         result = lm.train_and_compress(
-            data, folder, os.path.join(recipes, "quality_train.yaml"), os.path.join(recipes, "quality_finetune.yaml"),
+            data, folder, os.path.join(recipes, "demo_train.yaml"), os.path.join(recipes, "demo_finetune.yaml"),
             os.path.join(recipes, "demo_ipq.yaml"), noise, seed)
         with open(finished, "w", encoding="utf-8") as output:
             json.dump(result, output)

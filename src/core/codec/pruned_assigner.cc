@@ -51,6 +51,8 @@ struct Scratch {
   float found_scores[kBatchBlocks];
   uint16_t found_bounds[2][kBatchBlocks];  // with, and without the nearest centroid of the group
   uint16_t rivals[kBatchBlocks];           // positions in `picks`
+  uint16_t changed[kBatchBlocks];          // blocks whose code is not the previous one
+  int64_t num_changed;
 };
 
 class PrunedAssigner : public BlockAssigner {
@@ -61,6 +63,7 @@ class PrunedAssigner : public BlockAssigner {
         parallel_for_(parallel_for),
         num_centroids_(static_cast<int>(centroids.size()) / matrix.block_size),
         groups_(centroids, matrix.block_size),
+        totals_(empty_sums()),
         codes_(static_cast<size_t>(matrix.num_blocks())),
         bounds_(
             static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups())) {}
@@ -87,9 +90,9 @@ class PrunedAssigner : public BlockAssigner {
       }
     });
     has_bounds_ = true;
-    ClusterSums total = empty_sums();
-    add_partials(partials, total);
-    return total;
+    totals_.num_changed = 0;
+    add_partials(partials, totals_);
+    return totals_;
   }
 
   std::span<const uint16_t> codes() const override { return codes_; }
@@ -106,23 +109,42 @@ class PrunedAssigner : public BlockAssigner {
 
   void assign_batch(const Batch& batch, Scratch& scratch, ClusterSums& sums) {
     const kernels::KernelTable& table = kernels::kernel_table();
-    std::copy_n(batch.codes, batch.count, scratch.previous_codes);
-    if (has_bounds_) {
-      table.own_distance(
-          {block(batch.begin), nullptr, batch.count, matrix_.block_size, centroids_.data(),
-           half_norms_.data(), num_centroids_},
-          batch.codes,
-          {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
-      for (int group = 0; group < groups_.num_groups(); ++group) {
-        fetch_ahead(batch, group);
-        revisit_group(batch, group, scratch);
-      }
-    } else {
+    if (!has_bounds_) {
       first_visit(batch);
+      sums.num_changed += batch.count;
+      table.accumulate(block(batch.begin), batch.codes, batch.count, matrix_.block_size, sums.sums.data(),
+                       sums.counts.data());
+      return;
     }
-    for (int64_t i = 0; i < batch.count; ++i) sums.num_changed += batch.codes[i] != scratch.previous_codes[i];
-    table.accumulate(block(batch.begin), batch.codes, batch.count, matrix_.block_size, sums.sums.data(),
-                     sums.counts.data());
+    std::copy_n(batch.codes, batch.count, scratch.previous_codes);
+    scratch.num_changed = 0;
+    table.own_distance(
+        {block(batch.begin), nullptr, batch.count, matrix_.block_size, centroids_.data(), half_norms_.data(),
+         num_centroids_},
+        batch.codes,
+        {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
+    for (int group = 0; group < groups_.num_groups(); ++group) {
+      fetch_ahead(batch, group);
+      revisit_group(batch, group, scratch);
+    }
+    for (int64_t change = 0; change < scratch.num_changed; ++change) {
+      const uint16_t i = scratch.changed[change];
+      move_block(block(batch.begin + i), scratch.previous_codes[i], batch.codes[i], sums);
+    }
+    sums.num_changed += scratch.num_changed;
+  }
+
+  // Sums are differences to those of the round before: few blocks change their cluster. In doubles of fp32
+  // values the rounding errors that gather stay far below the precision of a centroid.
+  void move_block(const float* values, uint16_t from, uint16_t to, ClusterSums& sums) const {
+    double* from_sums = sums.sums.data() + int64_t{from} * matrix_.block_size;
+    double* to_sums = sums.sums.data() + int64_t{to} * matrix_.block_size;
+    for (int j = 0; j < matrix_.block_size; ++j) {
+      from_sums[j] -= values[j];
+      to_sums[j] += values[j];
+    }
+    --sums.counts[from];
+    ++sums.counts[to];
   }
 
   // Asks for this group's share of the next batch's blocks and bounds: the walk through memory is too ragged
@@ -140,8 +162,7 @@ class PrunedAssigner : public BlockAssigner {
     const char* bytes = static_cast<const char*>(start);
     const int64_t share = base::round_up(base::ceil_div(num_bytes, groups_.num_groups()), kCacheLine);
     const int64_t end = std::min(num_bytes, share * (group + 1));
-    // Prefetches to a page without an entry in the address cache are dropped by some processors; a read makes
-    // one.
+    // Some processors drop prefetches to a page without an entry in the address cache; a read makes one.
     for (int64_t at = share * group; at < end; at += kPage) {
       static_cast<void>(*static_cast<const volatile char*>(bytes + at));
     }
@@ -211,6 +232,9 @@ class PrunedAssigner : public BlockAssigner {
     uint16_t& left_bound = batch.bounds[left_group * kBatchBlocks + i];
     // Stored bounds are not negative, so their bits are ordered as they are.
     left_bound = std::min(left_bound, stored_bound(left_distance, groups_.total_drift(left_group)));
+    // A block never comes back to a code it left, as every change lowers its score.
+    if (batch.codes[i] == scratch.previous_codes[i])
+      scratch.changed[scratch.num_changed++] = static_cast<uint16_t>(i);
     batch.codes[i] = code;
     scratch.scores[i] = score;
     scratch.limits[i] = std::sqrt(std::max(0.0f, norm + margin + 2 * score));
@@ -220,6 +244,7 @@ class PrunedAssigner : public BlockAssigner {
   const base::ParallelFor& parallel_for_;
   int num_centroids_;
   CentroidGroups groups_;
+  ClusterSums totals_;
   std::vector<uint16_t> codes_;
   std::vector<uint16_t>
       bounds_;  // batch by batch: (num_groups, kBatchBlocks), with the group's drift at that time

@@ -88,7 +88,7 @@ std::map<std::string, std::string> parse_metadata(const json& header, const std:
   if (!metadata.contains(required_key)) {
     throw Error(ErrorKind::kFormat,
                 str_cat("this is a plain safetensors file: its metadata has no key '", required_key, "'"),
-                "qn export --from FILE makes a model file of it");
+                "model files are written by qn train and qn quantize");
   }
   return metadata;
 }

@@ -2,8 +2,8 @@
 
 #include "learn/nn/element_passes.h"
 #include "learn/nn/product.h"
-#include "quantnoise/quant/capsule.h"
 #include "quantnoise/kernels/cross_entropy.h"
+#include "quantnoise/quant/capsule.h"
 #include "quantnoise/quant/context.h"
 
 namespace quantnoise::nn {

@@ -1,5 +1,7 @@
 #include "quantnoise/train/run.h"
 
+#include <algorithm>
+
 #include "learn/train/progress.h"
 #include "learn/train/session.h"
 #include "learn/train/stages.h"
@@ -48,6 +50,9 @@ int run_quantize(const config::OptionValues& values, const Output& output) {
   LoadedModel loaded = load_model(path, options.gradient);
   const quant::Plan plan = quant::plan_pq(*loaded.model, config);
   progress.message(plan.text(), "plan");
+  QN_REQUIRE(std::any_of(plan.stages.begin(), plan.stages.end(), [](const auto& stage) { return !stage.empty(); }),
+             ErrorKind::kConfig, "nothing to quantize in ", path, ": every layer that ", config_path,
+             " names is quantized already");
   // The schedule does not matter: the stages follow one another at once.
   const auto num_stages = static_cast<int64_t>(plan.stages.size());
   StageRunner stages(config, plan, StageSchedule::make(num_stages, 0, num_stages), options);
