@@ -289,7 +289,7 @@ TEST(PlainExport, EverythingDecodedAndTiesWrittenOut) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(),
                 HasSubstr("this is a plain safetensors file: its metadata has no key 'quantnoise'"));
-    EXPECT_THAT(error.hint(), HasSubstr("qn export"));
+    EXPECT_THAT(error.hint(), HasSubstr("qn train"));
   }
 }
 

@@ -35,18 +35,13 @@ double block_error(const BlockMatrix& matrix, std::span<const float> centroids,
                    std::span<const uint16_t> codes, std::span<const float> column_weights, int64_t block) {
   const float* values = matrix.values.data() + block * matrix.block_size;
   const float* centroid = centroids.data() + int64_t{codes[static_cast<size_t>(block)]} * matrix.block_size;
+  const float* weights = column_weights.empty()
+                             ? nullptr
+                             : column_weights.data() + block % matrix.blocks_per_row() * matrix.block_size;
   double error = 0;
-  if (column_weights.empty()) {
-    for (int j = 0; j < matrix.block_size; ++j) {
-      const double difference = values[j] - centroid[j];
-      error += difference * difference;
-    }
-    return error;
-  }
-  const float* weights = column_weights.data() + block % matrix.blocks_per_row() * matrix.block_size;
   for (int j = 0; j < matrix.block_size; ++j) {
     const double difference = values[j] - centroid[j];
-    error += weights[j] * difference * difference;
+    error += difference * difference * (weights == nullptr ? 1.0 : weights[j]);
   }
   return error;
 }

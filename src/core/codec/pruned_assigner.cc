@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
+#include <memory>
 
 #include "core/codec/block_assigner.h"
 #include "core/codec/blocks.h"
@@ -65,8 +65,8 @@ class PrunedAssigner : public BlockAssigner {
         groups_(centroids, matrix.block_size),
         totals_(empty_sums()),
         codes_(static_cast<size_t>(matrix.num_blocks())),
-        bounds_(
-            static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups())) {}
+        bounds_(std::make_unique_for_overwrite<uint16_t[]>(
+            static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups()))) {}
 
   ClusterSums assign(std::span<const float> centroids) override {
     groups_.move_to(centroids);
@@ -85,7 +85,7 @@ class PrunedAssigner : public BlockAssigner {
       const auto scratch = std::make_unique<Scratch>();
       for (int64_t first = begin; first < end; first += kBatchBlocks) {
         const Batch batch{first, std::min(kBatchBlocks, end - first), end, codes_.data() + first,
-                          bounds_.data() + first * groups_.num_groups()};
+                          bounds_.get() + first * groups_.num_groups()};
         assign_batch(batch, *scratch, partial);
       }
     });
@@ -153,7 +153,7 @@ class PrunedAssigner : public BlockAssigner {
     const int64_t next = batch.begin + kBatchBlocks;
     if (next + kBatchBlocks > batch.chunk_end) return;
     fetch_share(block(next), kBatchBlocks * matrix_.block_size * int64_t{sizeof(float)}, group);
-    fetch_share(bounds_.data() + next * groups_.num_groups(),
+    fetch_share(bounds_.get() + next * groups_.num_groups(),
                 kBatchBlocks * groups_.num_groups() * int64_t{sizeof(uint16_t)}, group);
   }
 
@@ -246,8 +246,8 @@ class PrunedAssigner : public BlockAssigner {
   CentroidGroups groups_;
   ClusterSums totals_;
   std::vector<uint16_t> codes_;
-  std::vector<uint16_t>
-      bounds_;  // batch by batch: (num_groups, kBatchBlocks), with the group's drift at that time
+  // Batch by batch (num_groups, kBatchBlocks), with the group's drift at that time.
+  std::unique_ptr<uint16_t[]> bounds_;
   bool has_bounds_ = false;
   std::span<const float> centroids_;
   std::vector<float> half_norms_;
