@@ -28,6 +28,7 @@ constexpr int kCentroids = 256;
 constexpr int kMatrices = 64;  // 128 MiB of codes
 constexpr int kRepeats = 7;
 constexpr int kStrip = 64;
+constexpr int kRowsAtOnce[] = {64, 256, 1024};
 
 using Clock = std::chrono::steady_clock;
 
@@ -115,26 +116,28 @@ inline void fetch_ahead(const uint8_t* codes, int64_t num_bytes) {
   for (int64_t at = 0; at < num_bytes; at += 64) __builtin_prefetch(codes + at, 0, 2);
 }
 
-// 16-bit tables by byte shuffles. The blocks are taken in groups whose tables stay in the first-level cache;
-// for each group the strips of 64 rows of the tile are walked, their sums in registers. Words hold 256 sums
-// of bytes.
+// 16-bit tables by byte shuffles. Rows are taken `rows_at_once` (whole tiles, at least one), blocks in groups whose
+// tables stay in the first-level cache: a group's codes of one tile are one contiguous region. The strips of 64 rows
+// are walked with their sums in registers; words hold 256 sums of bytes.
 template <int kGroup>
-QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes, int tile_rows,
+QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes, int tile_rows, int rows_at_once,
                                      uint32_t* out) {
   std::memset(out, 0, kRows * sizeof(uint32_t));
-  for (int tile = 0; tile < kRows; tile += tile_rows) {
-    const uint8_t* tile_codes = codes + int64_t{tile} * kBlocks;
+  const int set_rows = std::max(tile_rows, rows_at_once);
+  const int64_t region_bytes = int64_t{kGroup} * tile_rows;
+  for (int set = 0; set < kRows; set += set_rows) {
     for (int group = 0; group < kBlocks; group += kGroup) {
-      const bool is_last = tile + tile_rows == kRows && group + kGroup == kBlocks;
-      const int64_t region_bytes = int64_t{kGroup} * tile_rows;
-      if (!is_last) fetch_ahead(tile_codes + group * int64_t{tile_rows} + region_bytes, region_bytes);
-      for (int strip = 0; strip < tile_rows; strip += kStrip) {
-        StripSums sums{};
-        for (int b = group; b < group + kGroup; ++b) {
-          add_codes(tables.planes.data() + 2 * b * kCentroids, tile_codes + int64_t{b} * tile_rows + strip,
-                    sums);
+      for (int tile = set; tile < set + set_rows; tile += tile_rows) {
+        const uint8_t* region = codes + int64_t{tile} * kBlocks + int64_t{group} * tile_rows;
+        if (tile + tile_rows < kRows || group + kGroup < kBlocks) fetch_ahead(region + region_bytes, region_bytes);
+        for (int strip = 0; strip < tile_rows; strip += kStrip) {
+          StripSums sums{};
+          for (int b = 0; b < kGroup; ++b) {
+            const uint8_t* planes = tables.planes.data() + 2 * (group + b) * kCentroids;
+            add_codes(planes, region + int64_t{b} * tile_rows + strip, sums);
+          }
+          widen(sums, out + tile + strip);
         }
-        widen(sums, out + tile + strip);
       }
     }
   }
@@ -146,12 +149,6 @@ bool machine_can_shuffle() {
 #else
 bool machine_can_shuffle() { return false; }
 #endif
-
-std::string microseconds(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), value > 0 ? "%.1f us" : "-", value);
-  return text;
-}
 
 struct Data {
   Tables tables;
@@ -201,6 +198,21 @@ double time_products(const Data& data, const Multiply& multiply) {
   return best * 1e6;
 }
 
+// The shuffling product, where this machine can.
+template <int kGroup>
+std::string time_shuffle(const Data& data, int tile_rows, int rows_at_once) {
+  if (!machine_can_shuffle()) return "-";
+  double time = 0;
+#if defined(__x86_64__)
+  time = time_products<uint32_t>(data, [&](const uint8_t* codes, uint32_t* out) {
+    multiply_shuffle<kGroup>(data.tables, codes, tile_rows, rows_at_once, out);
+  });
+#endif
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f us", time);
+  return text;
+}
+
 // Nanoseconds to collect the codes of one random row.
 double time_rows(const Data& data, int tile_rows) {
   constexpr int kFetches = 4096;
@@ -226,28 +238,22 @@ int main() {
   std::printf("%s\n%d x %d, blocks of 8, %d centroids; %d matrices in turn, best of %d passes\n\n",
               quantnoise::kernels::cpu_description().c_str(), kRows, kBlocks * 8, kCentroids, kMatrices,
               kRepeats);
-  std::printf("%9s  %12s  %12s  %12s  %12s  %12s\n", "tile rows", "fp32 plain", "16-bit g32", "16-bit g64",
-              "16-bit g256", "row fetch");
+  std::printf("16-bit tables: blocks in a group / rows at once\n%9s  %11s", "tile rows", "fp32 plain");
+  for (const int rows_at_once : kRowsAtOnce) {
+    for (const int group : {32, 64}) std::printf("  %11s", quantnoise::str_cat(group, "/", rows_at_once).c_str());
+  }
+  std::printf("  %11s\n", "row fetch");
   Data data;
   for (const int tile_rows : {64, 128, 256, 512, 1024, kRows}) {
     data.order(tile_rows);
     const double plain = time_products<float>(
         data, [&](const uint8_t* codes, float* out) { multiply_fp32(data.tables, codes, tile_rows, out); });
-    double shuffled[3] = {};
-#if defined(__x86_64__)
-    if (machine_can_shuffle()) {
-      const auto time = [&](auto multiply) {
-        return time_products<uint32_t>(
-            data, [&](const uint8_t* codes, uint32_t* out) { multiply(data.tables, codes, tile_rows, out); });
-      };
-      shuffled[0] = time(multiply_shuffle<32>);
-      shuffled[1] = time(multiply_shuffle<64>);
-      shuffled[2] = time(multiply_shuffle<256>);
+    std::printf("%9d  %8.1f us", tile_rows, plain);
+    for (const int rows_at_once : kRowsAtOnce) {
+      std::printf("  %11s  %11s", time_shuffle<32>(data, tile_rows, rows_at_once).c_str(),
+                  time_shuffle<64>(data, tile_rows, rows_at_once).c_str());
     }
-#endif
-    std::printf("%9d  %12s  %12s  %12s  %12s  %9.0f ns\n", tile_rows, microseconds(plain).c_str(),
-                microseconds(shuffled[0]).c_str(), microseconds(shuffled[1]).c_str(),
-                microseconds(shuffled[2]).c_str(), time_rows(data, tile_rows));
+    std::printf("  %8.0f ns\n", time_rows(data, tile_rows));
   }
   return 0;
 }
