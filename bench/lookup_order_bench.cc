@@ -116,12 +116,12 @@ inline void fetch_ahead(const uint8_t* codes, int64_t num_bytes) {
   for (int64_t at = 0; at < num_bytes; at += 64) __builtin_prefetch(codes + at, 0, 2);
 }
 
-// 16-bit tables by byte shuffles. Rows are taken `rows_at_once` (whole tiles, at least one), blocks in groups whose
-// tables stay in the first-level cache: a group's codes of one tile are one contiguous region. The strips of 64 rows
-// are walked with their sums in registers; words hold 256 sums of bytes.
+// 16-bit tables by byte shuffles. Rows are taken `rows_at_once` (whole tiles, at least one), blocks in groups
+// whose tables stay in the first-level cache: a group's codes of one tile are one contiguous region. The
+// strips of 64 rows are walked with their sums in registers; words hold 256 sums of bytes.
 template <int kGroup>
-QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes, int tile_rows, int rows_at_once,
-                                     uint32_t* out) {
+QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes, int tile_rows,
+                                     int rows_at_once, uint32_t* out) {
   std::memset(out, 0, kRows * sizeof(uint32_t));
   const int set_rows = std::max(tile_rows, rows_at_once);
   const int64_t region_bytes = int64_t{kGroup} * tile_rows;
@@ -129,7 +129,8 @@ QN_TARGET_VBMI void multiply_shuffle(const Tables& tables, const uint8_t* codes,
     for (int group = 0; group < kBlocks; group += kGroup) {
       for (int tile = set; tile < set + set_rows; tile += tile_rows) {
         const uint8_t* region = codes + int64_t{tile} * kBlocks + int64_t{group} * tile_rows;
-        if (tile + tile_rows < kRows || group + kGroup < kBlocks) fetch_ahead(region + region_bytes, region_bytes);
+        if (tile + tile_rows < kRows || group + kGroup < kBlocks)
+          fetch_ahead(region + region_bytes, region_bytes);
         for (int strip = 0; strip < tile_rows; strip += kStrip) {
           StripSums sums{};
           for (int b = 0; b < kGroup; ++b) {
@@ -240,7 +241,8 @@ int main() {
               kRepeats);
   std::printf("16-bit tables: blocks in a group / rows at once\n%9s  %11s", "tile rows", "fp32 plain");
   for (const int rows_at_once : kRowsAtOnce) {
-    for (const int group : {32, 64}) std::printf("  %11s", quantnoise::str_cat(group, "/", rows_at_once).c_str());
+    for (const int group : {32, 64})
+      std::printf("  %11s", quantnoise::str_cat(group, "/", rows_at_once).c_str());
   }
   std::printf("  %11s\n", "row fetch");
   Data data;
