@@ -17,7 +17,7 @@ def one_side(arguments, data, seed, noise):
     if not os.path.exists(finished):
         recipes = os.path.join(lm.ROOT, "recipes")
         result = lm.train_and_compress(
-            data, folder, os.path.join(recipes, "demo_train.yaml"), os.path.join(recipes, "demo_finetune.yaml"),
+            data, folder, os.path.join(recipes, "quality_train.yaml"), os.path.join(recipes, "quality_finetune.yaml"),
             os.path.join(recipes, "demo_ipq.yaml"), noise, seed)
         with open(finished, "w", encoding="utf-8") as output:
             json.dump(result, output)
