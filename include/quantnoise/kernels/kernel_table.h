@@ -1,5 +1,6 @@
 #pragma once
-// The choice among the instruction sets: one KernelTable (kernel_types.h) a set, chosen once at the first use.
+// The choice among the instruction sets: one KernelTable (kernel_types.h) a set, chosen once at the first
+// use.
 
 #include <string>
 #include <vector>
@@ -14,6 +15,9 @@ const KernelTable& kernel_table();
 
 /// Every set that runs here, portable first.
 std::vector<const KernelTable*> available_kernel_tables();
+
+/// Whether the processor multiplies bfloat16 itself; elsewhere such products are emulated, slower than fp32.
+bool has_bf16_products();
 
 /// One line for people: processor, instruction sets that matter, the set in use.
 std::string cpu_description();

@@ -33,6 +33,18 @@ struct TransformerLmOptions {
   double activation_dropout = 0.0;  ///< fairseq's --relu-dropout counts when this is 0
   double decoder_layerdrop = 0.0;
   int64_t max_target_positions = 1024;
+  int64_t share_layers = 1;  ///< this many neighbours are one layer, applied as often; divides decoder_layers
+
+  bool adaptive_input = false;  ///< tables by bands of the vocabulary, narrower for rarer words
+  std::vector<int64_t> adaptive_input_cutoff = {};    ///< where bands end, rising; the last may be left out
+  double adaptive_input_factor = 4;                   ///< band i has width input_dim / factor^i
+  std::vector<int64_t> adaptive_softmax_cutoff = {};  ///< empty: one projection to the whole vocabulary
+  double adaptive_softmax_dropout = 0;
+  double adaptive_softmax_factor = 4;
+  bool tie_adaptive_weights = false;  ///< output tables are the input's
+  bool tie_adaptive_proj = false;     ///< output projections are the input's, transposed
+
+  bool has_adaptive_softmax() const { return !adaptive_softmax_cutoff.empty(); }
 };
 
 /// One JSON object with the option names of fairseq (dashes as underscores); the inverse checks names and
@@ -49,13 +61,15 @@ class LanguageModel : public torch::nn::Module {
   /// tokens: int64 (batch, T), right-padded with padding_idx → features (batch, T, output_dim) before the
   /// output projection. With a cache: tokens holds the new positions only; `cache` (one entry a layer) grows.
   virtual at::Tensor features(const at::Tensor& tokens, DecoderCache* cache = nullptr) = 0;
-  /// Logits (…, vocab_size) of features (…, output_dim), in the compute type.
+  /// Logits (…, vocab_size) of features (…, output_dim), in the compute type; of an adaptive softmax, log
+  /// probabilities in fp32.
   virtual at::Tensor output(const at::Tensor& features) = 0;
   /// Summed negative log-likelihood (natural log, fp32 scalar, differentiable) of targets (batch, T); padding
-  /// ignored. The default computes logits in chunks of rows and never keeps all of them in fp32.
+  /// ignored. Logits are computed in chunks of rows and never kept in fp32 all at once.
   virtual at::Tensor nll_sum(const at::Tensor& features, const at::Tensor& targets) = 0;
   /// log p(target) for each position (batch, T) fp32; 0 at padding. No gradient.
   virtual at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets) = 0;
+  virtual bool has_adaptive_softmax() const { return false; }
   virtual int64_t max_positions() const = 0;
   virtual std::string architecture() const = 0;
   virtual std::string options_json() const = 0;

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <optional>
+#include <string>
 
 #include "quantnoise/base/random.h"
 #include "quantnoise/nn/linear.h"
@@ -41,9 +42,9 @@ class MultiheadAttentionImpl : public torch::nn::Module {
  public:
   explicit MultiheadAttentionImpl(const MultiheadAttentionOptions& options);
   /// x: (batch, T, embed_dim) → the same shape. With a cache: x holds the new positions only, and the cache
-  /// grows.
+  /// grows. pass: tells the dropout of several uses in one forward pass apart.
   at::Tensor forward(const at::Tensor& x, bool causal, const at::Tensor& key_padding_mask = {},
-                     AttentionCache* cache = nullptr);
+                     AttentionCache* cache = nullptr, const std::string& pass = "");
 
   Linear k_proj{nullptr}, v_proj{nullptr}, q_proj{nullptr}, out_proj{nullptr};
 

@@ -15,6 +15,10 @@ namespace quantnoise::nn {
 at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
                        const at::Tensor& bias, bool training);
 
+/// x W: (…, rows) → (…, cols). Otherwise as slot_linear.
+at::Tensor slot_linear_transposed(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
+                                  bool training);
+
 /// Rows of the slot's value; indices: int64 (…) → (…, rest of the shape), fp32. The slot's zero row gets no
 /// gradient. Errors: kData for an index that is not a row.
 at::Tensor slot_rows(const at::Tensor& indices, const std::shared_ptr<quant::WeightSlot>& slot,

@@ -66,6 +66,18 @@ class LinearImpl : public SlotLayer {
 };
 TORCH_MODULE(Linear);
 
+/// y = x W with the weight W (in_features, out_features) of another layer, which computes x Wᵀ: a tie to its
+/// transpose.
+class TransposedLinearImpl : public SlotLayer {
+ public:
+  explicit TransposedLinearImpl(const SlotLayer& owner) { set_slot(owner.slot()); }
+  /// input: (…, rows of W) → (…, columns of W) in the compute type.
+  at::Tensor forward(const at::Tensor& input);
+  std::string layer_type() const override { return "Linear"; }
+  std::map<std::string, std::string> attributes() const override;
+};
+TORCH_MODULE(TransposedLinear);
+
 struct EmbeddingOptions {
   EmbeddingOptions(int64_t num_embeddings, int64_t embedding_dim)
       : num_embeddings_(num_embeddings), embedding_dim_(embedding_dim) {}

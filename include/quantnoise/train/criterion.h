@@ -22,6 +22,8 @@ struct CriterionResult {
 class Criterion {
  public:
   virtual ~Criterion() = default;
+  /// Errors: kConfig for a model that this criterion cannot train.
+  virtual void require_fits(const models::LanguageModel& model) const {}
   /// One forward pass of a batch that is not empty.
   virtual CriterionResult forward(models::LanguageModel& model, const data::Batch& batch) const = 0;
 };

@@ -50,13 +50,15 @@ std::string processor_name() {
   return begin == std::string::npos ? "x86-64" : name.substr(begin, name.find_last_not_of(' ') - begin + 1);
 }
 
+bool machine_has_bf16() { return __builtin_cpu_supports("avx512bf16"); }
+
 std::string instruction_sets() {
   std::vector<std::string> found;
   if (machine_has_avx2()) found.push_back("avx2");
   if (machine_has_avx512()) found.push_back("avx512");
   if (__builtin_cpu_supports("avx512vnni")) found.push_back("avx512vnni");
   if (__builtin_cpu_supports("avx512vbmi")) found.push_back("avx512vbmi");
-  if (__builtin_cpu_supports("avx512bf16")) found.push_back("avx512bf16");
+  if (machine_has_bf16()) found.push_back("avx512bf16");
   return found.empty() ? "none beyond the baseline" : join(found, " ");
 }
 
@@ -64,6 +66,7 @@ std::string instruction_sets() {
 
 std::string processor_name() { return "not x86-64"; }
 std::string instruction_sets() { return "none beyond the baseline"; }
+bool machine_has_bf16() { return false; }
 
 #endif
 
@@ -114,6 +117,8 @@ std::vector<const KernelTable*> available_kernel_tables() {
   }
   return tables;
 }
+
+bool has_bf16_products() { return machine_has_bf16(); }
 
 std::string cpu_description() {
   return str_cat(processor_name(), "; instruction sets: ", instruction_sets(),

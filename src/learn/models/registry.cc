@@ -42,6 +42,19 @@ std::vector<Architecture> make_architectures() {
                                   {"dropout", "0.1"},
                                   {"attention-dropout", "0.1"},
                                   {"no-decoder-final-norm", "true"}});
+  // Both cutoffs are fitted to the 267,744 words of Wikitext-103.
+  const Defaults wiki103 = with(big, {{"decoder-layers", "16"},
+                                      {"decoder-attention-heads", "8"},
+                                      {"dropout", "0.3"},
+                                      {"attention-dropout", "0.1"},
+                                      {"activation-dropout", "0.1"},
+                                      {"no-decoder-final-norm", "true"},
+                                      {"adaptive-input", "true"},
+                                      {"adaptive-input-cutoff", "20000,60000"},
+                                      {"adaptive-softmax-cutoff", "20000,60000"},
+                                      {"adaptive-softmax-dropout", "0.2"},
+                                      {"tie-adaptive-weights", "true"},
+                                      {"tie-adaptive-proj", "true"}});
   const Defaults gpt = with(base, {{"attention-dropout", "0.1"}, {"activation-fn", "gelu"}});
   const Defaults gpt3 = with(gpt, {{"dropout", "0.0"},
                                    {"attention-dropout", "0.0"},
@@ -52,6 +65,8 @@ std::vector<Architecture> make_architectures() {
       {"transformer_lm_big", family, big},
       {"transformer_lm_gbw", family, gbw},
       {"transformer_lm_baevski_gbw", family, gbw},
+      {"transformer_lm_wiki103", family, wiki103},
+      {"transformer_lm_baevski_wiki103", family, wiki103},
       {"transformer_lm_gpt", family, with(gpt, size("768", "3072", "12", "12"))},
       {"transformer_lm_gpt2_tiny", family, with(gpt, size("64", "64", "2", "1"))},
       {"transformer_lm_gpt2_small", family, with(gpt, size("1024", "4096", "24", "16"))},
@@ -59,6 +74,8 @@ std::vector<Architecture> make_architectures() {
       {"transformer_lm_gpt2_big", family, with(gpt, size("1600", "6400", "48", "25"))},
       {"transformer_lm_gpt3_small", family, with(gpt3, size("768", "3072", "12", "12"))},
       {"transformer_lm_gpt3_medium", family, with(gpt3, size("1024", "4096", "24", "16"))},
+      {"transformer_lm_gpt3_large", family, with(gpt3, size("1536", "6144", "24", "16"))},
+      {"transformer_lm_gpt3_xl", family, with(gpt3, size("2048", "8192", "24", "32"))},
   };
 }
 

@@ -10,13 +10,18 @@
 
 namespace quantnoise::models {
 
+class AdaptiveInputImpl;
+
 class TokenInput {
  public:
   virtual ~TokenInput() = default;
-  /// tokens: int64 (batch, T) → fp32 (batch, T, decoder_input_dim), not scaled.
+  /// tokens: int64 (batch, T) → fp32 (batch, T, decoder_input_dim), not scaled; an adaptive input projects to
+  /// decoder_embed_dim itself.
   virtual at::Tensor embed(const at::Tensor& tokens) = 0;
   /// The table that an output projection may share; null when there is no single one.
   virtual const nn::SlotLayer* tied_table() const = 0;
+  /// The bands that an adaptive softmax may share; null when there are none.
+  virtual const AdaptiveInputImpl* adaptive() const { return nullptr; }
 };
 
 /// An embedding table, to be registered as "embed_tokens": N(0, dim^-1/2), padding row zero.

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "learn/models/adaptive_input.h"
+#include "learn/models/adaptive_softmax.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/nn/dropout.h"
 #include "quantnoise/nn/layer_drop.h"
@@ -29,10 +31,16 @@ TransformerDecoderImpl::TransformerDecoderImpl(const TransformerLmOptions& optio
 }
 
 void TransformerDecoderImpl::make_input() {
-  auto input = std::make_unique<EmbeddingInput>(options_);
-  register_module("embed_tokens", input->table());
-  input_ = std::move(input);
-  if (options_.decoder_input_dim != options_.decoder_embed_dim) {
+  if (options_.adaptive_input) {
+    auto input = std::make_unique<AdaptiveTokenInput>(options_);
+    register_module("embed_tokens", input->module());
+    input_ = std::move(input);
+  } else {
+    auto input = std::make_unique<EmbeddingInput>(options_);
+    register_module("embed_tokens", input->table());
+    input_ = std::move(input);
+  }
+  if (options_.decoder_input_dim != options_.decoder_embed_dim && !options_.adaptive_input) {
     project_in_dim_ = register_module(
         "project_in_dim", make_projection(options_.decoder_input_dim, options_.decoder_embed_dim));
   }
@@ -48,7 +56,7 @@ void TransformerDecoderImpl::make_input() {
 
 void TransformerDecoderImpl::make_layers() {
   torch::nn::ModuleList list;
-  for (int64_t i = 0; i < options_.decoder_layers; ++i) {
+  for (int64_t i = 0; i < options_.decoder_layers / options_.share_layers; ++i) {
     layers_.emplace_back(options_, str_cat("decoder.layers.", i));
     list->push_back(layers_.back());
   }
@@ -59,9 +67,16 @@ void TransformerDecoderImpl::make_output() {
   if (options_.decoder_normalize_before && !options_.no_decoder_final_norm) {
     layer_norm_ = register_module("layer_norm", nn::LayerNorm(options_.decoder_embed_dim));
   }
-  if (options_.decoder_output_dim != options_.decoder_embed_dim) {
+  if (options_.decoder_output_dim != options_.decoder_embed_dim && !options_.tie_adaptive_weights) {
     project_out_dim_ = register_module(
         "project_out_dim", make_projection(options_.decoder_embed_dim, options_.decoder_output_dim));
+  }
+  if (options_.has_adaptive_softmax()) {
+    auto head = std::make_unique<AdaptiveHead>(options_,
+                                               options_.tie_adaptive_weights ? input_->adaptive() : nullptr);
+    register_module("adaptive_softmax", head->module());
+    head_ = std::move(head);
+    return;
   }
   auto head = std::make_unique<ProjectionHead>(options_, *input_);
   register_module("output_projection", head->projection());
@@ -96,15 +111,15 @@ at::Tensor TransformerDecoderImpl::embed(const at::Tensor& tokens, int64_t past)
 at::Tensor TransformerDecoderImpl::forward(const at::Tensor& tokens, DecoderCache* cache) {
   QN_REQUIRE(tokens.dim() == 2 && tokens.scalar_type() == at::kLong, ErrorKind::kData, "tokens: found ",
              tokens.scalar_type(), " ", tokens.sizes(), ", expected int64 (batch, T)");
-  if (cache != nullptr) cache->resize(layers_.size());
+  if (cache != nullptr) cache->resize(static_cast<size_t>(options_.decoder_layers));
   const bool has_past = cache != nullptr && !cache->empty() && cache->front().key.defined();
   const int64_t past = has_past ? cache->front().key.size(2) : 0;
   nn::ResidualStream stream(embed(tokens, past));
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto number = static_cast<int64_t>(i);
-    if (nn::layer_is_dropped("decoder.layerdrop", number, options_.decoder_layerdrop, is_training()))
-      continue;
-    layers_[i]->forward(stream, cache != nullptr ? &(*cache)[i] : nullptr);
+  for (int64_t i = 0; i < options_.decoder_layers; ++i) {
+    if (nn::layer_is_dropped("decoder.layerdrop", i, options_.decoder_layerdrop, is_training())) continue;
+    nn::AttentionCache* past_of_layer = cache != nullptr ? &(*cache)[static_cast<size_t>(i)] : nullptr;
+    layers_[static_cast<size_t>(i / options_.share_layers)]->forward(stream, past_of_layer,
+                                                                     i % options_.share_layers);
   }
   at::Tensor features = layer_norm_ ? stream.normalized(layer_norm_) : stream.sum();
   if (project_out_dim_) features = project_out_dim_->forward(features);

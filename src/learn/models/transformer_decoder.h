@@ -23,11 +23,12 @@ class TransformerDecoderLayerImpl : public torch::nn::Module {
  public:
   /// path: of this layer in the model; names the random streams of its dropouts.
   TransformerDecoderLayerImpl(const TransformerLmOptions& options, const std::string& path);
-  void forward(nn::ResidualStream& stream, nn::AttentionCache* cache);
+  /// pass: of a layer that is applied several times, the number of times before.
+  void forward(nn::ResidualStream& stream, nn::AttentionCache* cache, int64_t pass);
 
  private:
   at::Tensor before(nn::ResidualStream& stream, nn::LayerNorm& norm);
-  void after(nn::ResidualStream& stream, at::Tensor branch, const char* purpose, nn::LayerNorm& norm);
+  void after(nn::ResidualStream& stream, at::Tensor branch, const std::string& name, nn::LayerNorm& norm);
 
   std::string path_;
   bool normalize_before_;
@@ -63,7 +64,7 @@ class TransformerDecoderImpl : public torch::nn::Module {
   nn::Linear project_in_dim_{nullptr}, project_out_dim_{nullptr};
   nn::Embedding learned_positions_{nullptr};
   std::optional<nn::SinusoidalPositions> fixed_positions_;
-  std::vector<TransformerDecoderLayer> layers_;
+  std::vector<TransformerDecoderLayer> layers_;  ///< each applied share_layers times
   nn::LayerNorm layer_norm_{nullptr};
 };
 TORCH_MODULE(TransformerDecoder);

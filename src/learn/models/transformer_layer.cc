@@ -1,4 +1,5 @@
 #include "learn/models/transformer_decoder.h"
+#include "quantnoise/base/error.h"
 #include "quantnoise/nn/dropout.h"
 
 namespace quantnoise::models {
@@ -24,19 +25,23 @@ at::Tensor TransformerDecoderLayerImpl::before(nn::ResidualStream& stream, nn::L
   return normalize_before_ ? stream.normalized(norm) : stream.sum();
 }
 
-void TransformerDecoderLayerImpl::after(nn::ResidualStream& stream, at::Tensor branch, const char* purpose,
-                                        nn::LayerNorm& norm) {
-  stream.add(std::move(branch), is_training() ? dropout_ : 0.0, nn::activation_stream(path_ + purpose));
+void TransformerDecoderLayerImpl::after(nn::ResidualStream& stream, at::Tensor branch,
+                                        const std::string& name, nn::LayerNorm& norm) {
+  stream.add(std::move(branch), is_training() ? dropout_ : 0.0, nn::activation_stream(name));
   if (!normalize_before_) stream.normalize(norm);
 }
 
-void TransformerDecoderLayerImpl::forward(nn::ResidualStream& stream, nn::AttentionCache* cache) {
-  at::Tensor mixed = self_attn_->forward(before(stream, self_attn_layer_norm_), /*causal=*/true, {}, cache);
-  after(stream, std::move(mixed), ".self_attn.dropout", self_attn_layer_norm_);
+void TransformerDecoderLayerImpl::forward(nn::ResidualStream& stream, nn::AttentionCache* cache,
+                                          int64_t pass) {
+  const std::string suffix = pass == 0 ? "" : str_cat(".pass", pass);
+  const std::string name = path_ + suffix;
+  at::Tensor mixed =
+      self_attn_->forward(before(stream, self_attn_layer_norm_), /*causal=*/true, {}, cache, suffix);
+  after(stream, std::move(mixed), name + ".self_attn.dropout", self_attn_layer_norm_);
   at::Tensor hidden = fc1_->forward(before(stream, final_layer_norm_));
   hidden = nn::activate_dropout(hidden, activation_, is_training() ? activation_dropout_ : 0.0,
-                                nn::activation_stream(path_ + ".activation_dropout"));
-  after(stream, fc2_->forward(hidden), ".dropout", final_layer_norm_);
+                                nn::activation_stream(name + ".activation_dropout"));
+  after(stream, fc2_->forward(hidden), name + ".dropout", final_layer_norm_);
 }
 
 }  // namespace quantnoise::models

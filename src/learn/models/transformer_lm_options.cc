@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -35,6 +36,15 @@ void visit_options(Options& options, const Visit& visit) {
   visit("activation_dropout", options.activation_dropout);
   visit("decoder_layerdrop", options.decoder_layerdrop);
   visit("max_target_positions", options.max_target_positions);
+  visit("share_layers", options.share_layers);
+  visit("adaptive_input", options.adaptive_input);
+  visit("adaptive_input_cutoff", options.adaptive_input_cutoff);
+  visit("adaptive_input_factor", options.adaptive_input_factor);
+  visit("adaptive_softmax_cutoff", options.adaptive_softmax_cutoff);
+  visit("adaptive_softmax_dropout", options.adaptive_softmax_dropout);
+  visit("adaptive_softmax_factor", options.adaptive_softmax_factor);
+  visit("tie_adaptive_weights", options.tie_adaptive_weights);
+  visit("tie_adaptive_proj", options.tie_adaptive_proj);
 }
 
 void read(const ordered_json& value, const char* name, int64_t& to) {
@@ -51,6 +61,12 @@ void read(const ordered_json& value, const char* name, bool& to) {
   QN_REQUIRE(value.is_boolean(), ErrorKind::kFormat, "model option ", name, ": found ", value.dump(),
              ", expected true or false");
   to = value.get<bool>();
+}
+void read(const ordered_json& value, const char* name, std::vector<int64_t>& to) {
+  const auto is_whole = [](const ordered_json& item) { return item.is_number_integer(); };
+  QN_REQUIRE(value.is_array() && std::all_of(value.begin(), value.end(), is_whole), ErrorKind::kFormat,
+             "model option ", name, ": found ", value.dump(), ", expected a list of whole numbers");
+  to = value.get<std::vector<int64_t>>();
 }
 void read(const ordered_json& value, const char* name, std::string& to) {
   QN_REQUIRE(value.is_string(), ErrorKind::kFormat, "model option ", name, ": found ", value.dump(),

@@ -48,6 +48,37 @@ struct SlotLinear : public torch::autograd::Function<SlotLinear> {
   }
 };
 
+// The same product with the transpose of the matrix.
+struct SlotLinearTransposed : public torch::autograd::Function<SlotLinearTransposed> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& parameter,
+                            const at::Tensor& weight,
+                            const std::shared_ptr<quant::Representation>& representation) {
+    const at::Tensor matrix = weight.view({weight.size(0), -1});
+    const at::Tensor rows = as_rows(x.to(weight.scalar_type()));
+    context->save_for_backward({rows, matrix});
+    context->saved_data["representation"] = quant::capsule(representation);
+    context->saved_data["input_shape"] = x.sizes().vec();
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = matrix.size(1);
+    return product_forward(rows, matrix.t(), at::Tensor()).view(shape);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor grad = as_rows(grads[0]).to(saved[0].scalar_type()).contiguous();
+    at::Tensor input_gradient, parameter_gradient;
+    if (context->needs_input_grad(0)) {
+      input_gradient =
+          product_input_gradient(grad, saved[1].t()).view(context->saved_data["input_shape"].toIntVector());
+    }
+    if (context->needs_input_grad(1)) {
+      const auto representation = quant::uncapsule(context->saved_data["representation"]);
+      parameter_gradient = representation->parameter_gradient(product_weight_gradient(saved[0], grad));
+    }
+    return {input_gradient, parameter_gradient, at::Tensor(), at::Tensor()};
+  }
+};
+
 struct SlotRows : public torch::autograd::Function<SlotRows> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& parameter, const at::Tensor& indices,
                             const at::Tensor& rows,
@@ -77,6 +108,17 @@ at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightS
       bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
   return SlotLinear::apply(x, slot->representation().parameter(), optional_bias,
                            slot->value(training, quant::compute_type()), slot->shared_representation());
+}
+
+at::Tensor slot_linear_transposed(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
+                                  bool training) {
+  const quant::MatrixShape matrix = quant::matrix_shape(slot->representation().shape());
+  QN_REQUIRE(x.dim() >= 1 && x.size(-1) == matrix.rows, ErrorKind::kData, "input of the transpose of '",
+             slot->name(), "': found shape ", x.sizes(), ", expected ", matrix.rows,
+             " features in the last dimension");
+  return SlotLinearTransposed::apply(x, slot->representation().parameter(),
+                                     slot->value(training, quant::compute_type()),
+                                     slot->shared_representation());
 }
 
 at::Tensor slot_rows(const at::Tensor& indices, const std::shared_ptr<quant::WeightSlot>& slot,

@@ -31,4 +31,13 @@ std::map<std::string, std::string> LinearImpl::attributes() const {
 
 at::Tensor LinearImpl::weight() const { return dense_weight(); }
 
+at::Tensor TransposedLinearImpl::forward(const at::Tensor& input) {
+  return slot_linear_transposed(input, slot(), is_training());
+}
+
+std::map<std::string, std::string> TransposedLinearImpl::attributes() const {
+  const quant::MatrixShape matrix = quant::matrix_shape(slot()->representation().shape());
+  return {{"in_features", std::to_string(matrix.rows)}, {"out_features", std::to_string(matrix.cols)}};
+}
+
 }  // namespace quantnoise::nn

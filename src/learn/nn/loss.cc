@@ -1,5 +1,7 @@
 #include "quantnoise/nn/loss.h"
 
+#include <algorithm>
+
 #include "learn/nn/element_passes.h"
 #include "learn/nn/product.h"
 #include "quantnoise/kernels/cross_entropy.h"
@@ -107,16 +109,36 @@ at::Tensor take(AutogradContext& context, const char* name) {
   return tensor;
 }
 
+using Representations = std::vector<std::shared_ptr<quant::Representation>>;
+
+/// The gradients of the slots' parameters from that of all their rows together.
+void split_gradient(const at::Tensor& weight_gradient, const Representations& representations,
+                    variable_list& gradients) {
+  int64_t first = 0;
+  for (const auto& representation : representations) {
+    const int64_t rows = representation->shape()[0];
+    const bool wanted = weight_gradient.defined() && representation->parameter().requires_grad();
+    gradients.push_back(wanted ? representation->parameter_gradient(weight_gradient.narrow(0, first, rows))
+                               : at::Tensor());
+    first += rows;
+  }
+}
+
 struct ChunkedNll : public torch::autograd::Function<ChunkedNll> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& features, const at::Tensor& parameter,
-                            const at::Tensor& weight,
-                            const std::shared_ptr<quant::Representation>& representation,
-                            const at::Tensor& targets, const ChunkedLossOptions& options) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& features,
+                            const at::TensorList& parameters, const at::Tensor& weight,
+                            const Representations& representations, const at::Tensor& targets,
+                            const ChunkedLossOptions& options) {
     const Rows rows = make_rows(features, weight, targets, options);
-    const Differentiated result = differentiate(rows, features.requires_grad(), parameter.requires_grad());
+    const bool wants_weight =
+        std::any_of(parameters.begin(), parameters.end(),
+                    [](const at::Tensor& parameter) { return parameter.requires_grad(); });
+    const Differentiated result = differentiate(rows, features.requires_grad(), wants_weight);
     if (result.features.defined()) context->saved_data["features"] = result.features;
     if (result.weight.defined()) context->saved_data["weight"] = result.weight;
-    context->saved_data["representation"] = quant::capsule(representation);
+    c10::List<at::IValue> capsules(c10::AnyType::get());
+    for (const auto& representation : representations) capsules.push_back(quant::capsule(representation));
+    context->saved_data["representations"] = capsules;
     context->saved_data["shape"] = features.sizes().vec();
     context->saved_data["type"] = features.scalar_type();
     return result.losses.sum();
@@ -126,60 +148,84 @@ struct ChunkedNll : public torch::autograd::Function<ChunkedNll> {
     // The usual upstream gradient is 1: a pass over the weight less.
     const bool is_one = grads[0].item<float>() == 1.0f;
     at::Tensor features = take(*context, "features");
-    at::Tensor parameter = take(*context, "weight");
-    QN_REQUIRE(features.defined() || parameter.defined(), ErrorKind::kInternal,
+    at::Tensor weight = take(*context, "weight");
+    QN_REQUIRE(features.defined() || weight.defined(), ErrorKind::kInternal,
                "loss: found a second backward pass, expected one for each forward pass, which computes the "
                "gradients");
     if (features.defined()) {
       features = features.to(context->saved_data["type"].toScalarType());
       features = (is_one ? features : features * grads[0]).view(context->saved_data["shape"].toIntVector());
     }
-    if (parameter.defined()) {
-      const auto representation = quant::uncapsule(context->saved_data["representation"]);
-      parameter = representation->parameter_gradient(is_one ? parameter : parameter * grads[0]);
+    if (weight.defined() && !is_one) weight = weight * grads[0];
+    Representations representations;
+    for (const at::IValue& held : context->saved_data["representations"].toList()) {
+      representations.push_back(quant::uncapsule(held));
     }
-    return {features, parameter, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    variable_list gradients = {features};
+    split_gradient(weight, representations, gradients);
+    gradients.resize(gradients.size() + 4);  // weight, representations, targets, options
+    return gradients;
   }
 };
 
-void check_targets(const at::Tensor& features, const quant::WeightSlot& slot, const at::Tensor& targets) {
-  const std::vector<int64_t> shape = slot.representation().shape();
-  QN_REQUIRE(features.dim() >= 1 && features.size(-1) == shape[1] && targets.scalar_type() == at::kLong &&
-                 targets.numel() * shape[1] == features.numel(),
-             ErrorKind::kData, "loss: found features ", features.sizes(), " and targets ", targets.sizes(),
-             ", expected ", shape[1], " features a target");
-  if (targets.numel() == 0) return;
-  const auto [lowest, highest] = at::aminmax(targets);
-  QN_REQUIRE(lowest.item<int64_t>() >= 0 && highest.item<int64_t>() < shape[0], ErrorKind::kData,
-             "loss: found targets ", lowest.item<int64_t>(), " to ", highest.item<int64_t>(),
-             ", expected 0 to ", shape[0] - 1);
+int64_t vocabulary_of(const OutputSlots& slots) {
+  int64_t rows = 0;
+  for (const auto& slot : slots) rows += slot->representation().shape()[0];
+  return rows;
 }
 
-at::Tensor matrix_value(quant::WeightSlot& slot, bool training) {
-  const at::Tensor value = slot.value(training, quant::compute_type());
-  return value.view({value.size(0), -1});
+void check_targets(const at::Tensor& features, const OutputSlots& slots, const at::Tensor& targets) {
+  QN_INVARIANT(!slots.empty());
+  const int64_t dim = slots.front()->representation().shape()[1];
+  for (const auto& slot : slots) QN_INVARIANT(slot->representation().shape()[1] == dim);
+  QN_REQUIRE(features.dim() >= 1 && features.size(-1) == dim && targets.scalar_type() == at::kLong &&
+                 targets.numel() * dim == features.numel(),
+             ErrorKind::kData, "loss: found features ", features.sizes(), " and targets ", targets.sizes(),
+             ", expected ", dim, " features a target");
+  if (targets.numel() == 0) return;
+  const auto [lowest, highest] = at::aminmax(targets);
+  const int64_t vocabulary = vocabulary_of(slots);
+  QN_REQUIRE(lowest.item<int64_t>() >= 0 && highest.item<int64_t>() < vocabulary, ErrorKind::kData,
+             "loss: found targets ", lowest.item<int64_t>(), " to ", highest.item<int64_t>(),
+             ", expected 0 to ", vocabulary - 1);
+}
+
+at::Tensor matrix_value(const OutputSlots& slots, bool training) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> values;
+  for (const auto& slot : slots) {
+    const at::Tensor value = slot->value(training, quant::compute_type());
+    values.push_back(value.view({value.size(0), -1}));
+  }
+  return values.size() == 1 ? values.front() : at::cat(values);
 }
 
 }  // namespace
 
-at::Tensor chunked_nll_sum(const at::Tensor& features, const std::shared_ptr<quant::WeightSlot>& slot,
-                           const at::Tensor& targets, const ChunkedLossOptions& options) {
-  check_targets(features, *slot, targets);
-  const at::Tensor weight = matrix_value(*slot, options.training);
-  const at::Tensor parameter = slot->representation().parameter();
-  if (!at::GradMode::is_enabled() || (!features.requires_grad() && !parameter.requires_grad())) {
+at::Tensor chunked_nll_sum(const at::Tensor& features, const OutputSlots& slots, const at::Tensor& targets,
+                           const ChunkedLossOptions& options) {
+  check_targets(features, slots, targets);
+  const at::Tensor weight = matrix_value(slots, options.training);
+  std::vector<at::Tensor> parameters;
+  Representations representations;
+  bool differentiable = features.requires_grad();
+  for (const auto& slot : slots) {
+    parameters.push_back(slot->representation().parameter());
+    representations.push_back(slot->shared_representation());
+    differentiable = differentiable || parameters.back().requires_grad();
+  }
+  if (!at::GradMode::is_enabled() || !differentiable) {
     const at::NoGradGuard no_grad;
     return row_losses(make_rows(features, weight, targets, options)).sum();
   }
-  return ChunkedNll::apply(features, parameter, weight, slot->shared_representation(), targets, options);
+  return ChunkedNll::apply(features, at::TensorList(parameters), weight, representations, targets, options);
 }
 
-at::Tensor chunked_target_log_probs(const at::Tensor& features,
-                                    const std::shared_ptr<quant::WeightSlot>& slot, const at::Tensor& targets,
-                                    const ChunkedLossOptions& options) {
-  check_targets(features, *slot, targets);
+at::Tensor chunked_target_log_probs(const at::Tensor& features, const OutputSlots& slots,
+                                    const at::Tensor& targets, const ChunkedLossOptions& options) {
+  check_targets(features, slots, targets);
   const at::NoGradGuard no_grad;
-  const Rows rows = make_rows(features, matrix_value(*slot, options.training), targets, options);
+  const Rows rows = make_rows(features, matrix_value(slots, options.training), targets, options);
   return row_losses(rows).neg_().view(targets.sizes());
 }
 

@@ -26,7 +26,8 @@ MultiheadAttentionImpl::MultiheadAttentionImpl(const MultiheadAttentionOptions& 
 }
 
 at::Tensor MultiheadAttentionImpl::forward(const at::Tensor& x, bool causal,
-                                           const at::Tensor& key_padding_mask, AttentionCache* cache) {
+                                           const at::Tensor& key_padding_mask, AttentionCache* cache,
+                                           const std::string& pass) {
   const int64_t heads = options_.num_heads();
   const int64_t head_dim = options_.embed_dim() / heads;
   const auto split = [&](const at::Tensor& projected) {
@@ -46,7 +47,7 @@ at::Tensor MultiheadAttentionImpl::forward(const at::Tensor& x, bool causal,
   }
   const double p = is_training() ? options_.dropout() : 0.0;
   // The slot's name is the path of out_proj in the model: unlike for every layer.
-  const base::RandomStream stream = activation_stream(out_proj->slot()->name() + ".attention");
+  const base::RandomStream stream = activation_stream(out_proj->slot()->name() + pass + ".attention");
   const at::Tensor mixed = attention(q, k, v, causal, p, stream, key_padding_mask);
   return out_proj->forward(mixed.transpose(1, 2).reshape(x.sizes()));
 }

@@ -1,6 +1,7 @@
 #include "quantnoise/train/criterion.h"
 
 #include "learn/train/registry.h"
+#include "quantnoise/base/error.h"
 
 namespace quantnoise::train {
 namespace {
@@ -20,6 +21,20 @@ class CrossEntropy : public Criterion {
   CriterionOptions options_;
 };
 
+/// The same sum over head and tails of an adaptive softmax.
+class AdaptiveLoss : public CrossEntropy {
+ public:
+  using CrossEntropy::CrossEntropy;
+  void require_fits(const models::LanguageModel& model) const override {
+    QN_REQUIRE(model.has_adaptive_softmax(), ErrorKind::kConfig,
+               "--criterion adaptive_loss: the model has no adaptive softmax (--adaptive-softmax-cutoff)");
+  }
+};
+
+std::unique_ptr<Criterion> make_adaptive_loss(const CriterionOptions& options) {
+  return std::make_unique<AdaptiveLoss>(options);
+}
+
 std::unique_ptr<Criterion> make_cross_entropy(const CriterionOptions& options) {
   return std::make_unique<CrossEntropy>(options);
 }
@@ -27,7 +42,8 @@ std::unique_ptr<Criterion> make_cross_entropy(const CriterionOptions& options) {
 using Factory = std::unique_ptr<Criterion> (*)(const CriterionOptions&);
 
 const Registry<Factory>& registry() {
-  static const Registry<Factory> table = {"--criterion", {{"cross_entropy", make_cross_entropy}}};
+  static const Registry<Factory> table = {
+      "--criterion", {{"cross_entropy", make_cross_entropy}, {"adaptive_loss", make_adaptive_loss}}};
   return table;
 }
 

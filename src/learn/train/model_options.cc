@@ -7,6 +7,7 @@
 #include "quantnoise/base/error.h"
 #include "quantnoise/text/dictionary.h"
 #include "quantnoise/train/options.h"
+#include "quantnoise/train/prune.h"
 
 namespace quantnoise::train {
 namespace {
@@ -15,6 +16,10 @@ using nlohmann::json;
 
 int64_t int_or(const config::OptionValues& values, const char* name, int64_t fallback) {
   return values.has_value(name) ? values.get_int(name) : fallback;
+}
+
+std::vector<int64_t> list_or_none(const config::OptionValues& values, const char* name) {
+  return values.has_value(name) ? values.get_int_list(name) : std::vector<int64_t>();
 }
 
 double activation_dropout(const config::OptionValues& values) {
@@ -57,16 +62,31 @@ models::TransformerLmOptions transformer_lm_options(const config::OptionValues& 
   options.attention_dropout = values.get_float("attention-dropout");
   options.activation_dropout = activation_dropout(values);
   options.decoder_layerdrop = values.get_float("decoder-layerdrop");
+  options.adaptive_input = values.get_bool("adaptive-input");
+  options.adaptive_input_cutoff = list_or_none(values, "adaptive-input-cutoff");
+  options.adaptive_input_factor = values.get_float("adaptive-input-factor");
+  options.adaptive_softmax_cutoff = list_or_none(values, "adaptive-softmax-cutoff");
+  options.adaptive_softmax_dropout = values.get_float("adaptive-softmax-dropout");
+  options.adaptive_softmax_factor = values.get_float("adaptive-softmax-factor");
+  options.tie_adaptive_weights = values.get_bool("tie-adaptive-weights");
+  options.tie_adaptive_proj = values.get_bool("tie-adaptive-proj");
+  options.share_layers = values.get_int("share-layers");
   options.max_target_positions = int_or(values, "max-target-positions", values.get_int("tokens-per-sample"));
+  if (values.has_value(kLayersToKeep)) {
+    const int64_t layers = options.decoder_layers / std::max<int64_t>(options.share_layers, 1);
+    const auto kept = checked_layers(values.get_int_list(kLayersToKeep), layers);
+    options.decoder_layers = static_cast<int64_t>(kept.size()) * options.share_layers;
+  }
   return options;
 }
 
 std::string with_regularization(const std::string& stored_json, const config::OptionValues& values) {
   json options = parse_object(stored_json);
-  const std::array<std::pair<const char*, double>, 4> rates = {{
+  const std::array<std::pair<const char*, double>, 5> rates = {{
       {"dropout", values.get_float("dropout")},
       {"attention_dropout", values.get_float("attention-dropout")},
       {"activation_dropout", activation_dropout(values)},
+      {"adaptive_softmax_dropout", values.get_float("adaptive-softmax-dropout")},
       {"decoder_layerdrop", values.get_float("decoder-layerdrop")},
   }};
   for (const auto& [name, rate] : rates) {
@@ -81,6 +101,8 @@ void require_no_conflict(const std::string& stored_json, const config::OptionVal
   const json given = parse_object(values.to_json({option_group::kModel}));
   for (const auto& [name, value] : given.items()) {
     if (!values.is_explicit(name)) continue;
+    // The layers given are those before some were taken out.
+    if (config::canonical_name(name) == "decoder-layers" && values.has_value(kLayersToKeep)) continue;
     const auto found = stored.find(underscored(name));
     if (found == stored.end()) continue;
     // Numbers are compared as numbers: 512 and 512.0 agree.

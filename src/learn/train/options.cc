@@ -1,10 +1,10 @@
 #include "quantnoise/train/options.h"
 
-#include "quantnoise/train/option_group.h"
 #include "quantnoise/models/registry.h"
 #include "quantnoise/train/criterion.h"
 #include "quantnoise/train/lr_scheduler.h"
 #include "quantnoise/train/optimizer.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/train/task.h"
 
 namespace quantnoise::train {
@@ -64,6 +64,24 @@ void declare_model(config::OptionTable& table) {
   group.flag("decoder-learned-pos", "learned positions instead of sinusoidal ones");
   group.flag("no-token-positional-embeddings", "no positions at all");
   group.flag("no-scale-embedding", "embeddings are not multiplied by the root of the width");
+  group.flag("adaptive-input",
+             "input embedding by bands of the dictionary: rarer words have narrower tables");
+  group.integers("adaptive-input-cutoff", "", "numbers of the words at which the bands of adaptive-input end")
+      .min(1);
+  group.real("adaptive-input-factor", "4", "each band's width is that of the one before, divided by this")
+      .min(1);
+  group
+      .integers("adaptive-softmax-cutoff", "",
+                "output by bands that end at these numbers (with --criterion adaptive_loss)")
+      .min(1);
+  group.real("adaptive-softmax-factor", "4", "as adaptive-input-factor, for the output").min(1);
+  group.flag("tie-adaptive-weights", "output tables are those of the adaptive input");
+  group.flag("tie-adaptive-proj", "output projections are those of the adaptive input, transposed");
+  group.integer("share-layers", "1", "this many neighbouring layers are one layer, applied as often").min(1);
+  group
+      .integers("decoder-layers-to-keep", "",
+                "only these layers, counted from 0: of a new model or of the one restored")
+      .min(0);
   group.flag("share-decoder-input-output-embed", "input and output embedding are one weight");
   group.text("activation-fn", "relu", "activation inside the feed-forward layers");
   group.integer("max-target-positions", "", "longest sequence; default: tokens-per-sample")
@@ -80,6 +98,10 @@ void declare_regularization(config::OptionTable& table) {
       .min(0)
       .max(1);
   group.real("relu-dropout", "0.0", "as activation-dropout; counts when that is 0")
+      .unit("probability")
+      .min(0)
+      .max(1);
+  group.real("adaptive-softmax-dropout", "0.0", "dropout on the adaptive softmax's input and projections")
       .unit("probability")
       .min(0)
       .max(1);
@@ -237,6 +259,7 @@ void declare_machine(config::OptionTable& table) {
   group.integer("threads", "", "threads of computation; default: one for each core").min(1);
   group.flag("bf16", "matrix products in bfloat16; weights and gradients stay fp32");
   group.flag("fp16", "on a CPU this means --bf16");
+  group.flag("amp", "--bf16 if the processor multiplies bfloat16 itself, else fp32");
   group.text("device", "cpu", "where to compute");
 }
 

@@ -1,8 +1,11 @@
 #include "learn/train/restore.h"
 
+#include <nlohmann/json.hpp>
+
 #include "learn/train/checkpoint.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
+#include "quantnoise/train/prune.h"
 
 namespace quantnoise::train {
 namespace {
@@ -56,6 +59,13 @@ void check_resume(const RestoreSource& source, const config::OptionValues& value
   }
 }
 
+/// Whether the run of this checkpoint took out the same layers already.
+bool are_cut(const TrainingState& state, const std::vector<int64_t>& layers) {
+  const auto options = nlohmann::json::parse(state.options, nullptr, /*allow_exceptions=*/false);
+  const auto found = options.is_object() ? options.find(kLayersToKeep) : options.end();
+  return options.is_object() && found != options.end() && *found == nlohmann::json(layers);
+}
+
 }  // namespace
 
 std::optional<RestoreSource> find_restore_source(const config::OptionValues& values) {
@@ -66,6 +76,12 @@ std::optional<RestoreSource> find_restore_source(const config::OptionValues& val
   source.file = pack::read_model_file(source.path);
   try {
     if (source.file.kind == "checkpoint") source.state = training_state_from_json(source.file.training_json);
+    if (values.has_value(kLayersToKeep) &&
+        !(source.state && are_cut(*source.state, values.get_int_list(kLayersToKeep)))) {
+      keep_decoder_layers(source.file, values.get_int_list(kLayersToKeep));
+      source.state.reset();
+      return source;
+    }
     // A dense checkpoint under a quantization starts a new run from its weights.
     const bool starts_quantization = !values.get_string("quantization-config-path").empty() && source.state &&
                                      source.state->stages.config.empty();

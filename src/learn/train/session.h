@@ -54,6 +54,7 @@ class Session {
   void build_data();
   void build_stages(torch::nn::Module& dense_model);
   void resume(const RestoreSource& source);
+  void announce_precision();
   void announce(const std::optional<RestoreSource>& source);
 
   // Training (session.cc).
@@ -95,6 +96,7 @@ class Session {
   std::shared_ptr<models::LanguageModel> model_;
   std::unique_ptr<Trainer> trainer_;
   NoisePlan noise_;
+  std::string earlier_noise_ = "[]";  ///< JSON: records of the runs whose weights this one started from
   std::unique_ptr<StageRunner> stages_;
   std::unique_ptr<data::EpochIterator> iterator_;
   std::vector<ValidSet> valid_sets_;

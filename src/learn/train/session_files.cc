@@ -82,6 +82,8 @@ pack::ModelFile Session::packed_model() const {
                       {"start_update", values_.get_int("quant-noise-start-update")},
                       {"noised", noise_.noised()},
                       {"untouched", noise_.untouched()}};
+  auto earlier = nlohmann::ordered_json::parse(earlier_noise_);
+  if (!earlier.empty()) history["earlier_noise"] = std::move(earlier);
   file.history_json = with_stages(history.dump(), stages_ ? stages_->state() : StageState());
   return file;
 }

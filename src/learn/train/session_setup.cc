@@ -1,11 +1,13 @@
 // A session's beginning: data, model, trainer, what is restored.
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "learn/train/session.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
+#include "quantnoise/kernels/kernel_table.h"
 #include "quantnoise/quant/context.h"
 #include "quantnoise/train/evaluate.h"
 #include "quantnoise/train/model_io.h"
@@ -15,6 +17,11 @@ namespace {
 
 int64_t int_or(const config::OptionValues& values, const char* name, int64_t fallback) {
   return values.has_value(name) ? values.get_int(name) : fallback;
+}
+
+at::ScalarType training_type(const config::OptionValues& values) {
+  const bool asked = values.get_bool("bf16") || values.get_bool("fp16");
+  return asked || (values.get_bool("amp") && kernels::has_bf16_products()) ? at::kBFloat16 : at::kFloat;
 }
 
 void check_options(const config::OptionValues& values) {
@@ -49,6 +56,18 @@ void refuse_too_long(const data::BatchDataset& dataset, int64_t max_positions, c
       "leave such samples out with --skip-invalid-size-inputs-valid-test");
 }
 
+/// The noise records a run hands on: those it was handed and, when a new run starts from its weights, its
+/// own.
+std::string earlier_noise(const RestoreSource& source) {
+  const auto history = nlohmann::json::parse(source.file.history_json, nullptr, /*allow_exceptions=*/false);
+  if (!history.is_object()) return "[]";
+  nlohmann::json records = history.value("earlier_noise", nlohmann::json::array());
+  const bool had_noise = history.contains("noise") && history["noise"].is_object() &&
+                         history["noise"].value("probability", 0.0) > 0;
+  if (!source.resumes() && had_noise) records.push_back(history["noise"]);
+  return records.dump();
+}
+
 }  // namespace
 
 Session::Session(const config::OptionValues& values, Progress& progress, std::function<bool()> stop_requested)
@@ -80,7 +99,10 @@ void Session::build_model(const std::optional<RestoreSource>& source) {
   // The plan of a run that is gone on with is that of its dense model.
   const bool plan_first = !source || source->resumes_quantization();
   if (plan_first) build_stages(*model_);
-  if (source) restore_weights(*model_, source->file, gradient);
+  if (source) {
+    restore_weights(*model_, source->file, gradient);
+    earlier_noise_ = earlier_noise(*source);
+  }
   if (!plan_first) build_stages(*model_);
   noise_ = NoisePlan(*model_, noise_plan_options(values_));
 }
@@ -99,12 +121,13 @@ void Session::build_trainer() {
   TrainerOptions options;
   options.seed = static_cast<uint64_t>(values_.get_int("seed"));
   options.clip_norm = values_.get_float("clip-norm");
-  if (values_.get_bool("bf16") || values_.get_bool("fp16")) options.compute_type = at::kBFloat16;
+  options.compute_type = training_type(values_);
   auto optimizer = make_optimizer(values_.get_string("optimizer"), optimizer_options(values_));
   optimizer->bind(quant::unique_parameters(*model_));
+  auto criterion = make_criterion(values_.get_string("criterion"), criterion_options(values_));
+  criterion->require_fits(*model_);
   trainer_ = std::make_unique<Trainer>(
-      model_, make_criterion(values_.get_string("criterion"), criterion_options(values_)),
-      std::move(optimizer),
+      model_, std::move(criterion), std::move(optimizer),
       make_lr_scheduler(values_.get_string("lr-scheduler"), lr_scheduler_options(values_)), options);
 }
 
@@ -162,11 +185,24 @@ void Session::resume(const RestoreSource& source) {
   }
 }
 
+void Session::announce_precision() {
+  const bool is_bf16 = trainer_->options().compute_type == at::kBFloat16;
+  if (values_.get_bool("fp16"))
+    progress_.message("--fp16: on a CPU this means bfloat16 matrix products, fp32 weights");
+  std::string reason;
+  if (!kernels::has_bf16_products()) {
+    if (is_bf16) reason = " (this processor has no bfloat16 products of its own: --amp takes fp32 there)";
+    if (!is_bf16 && values_.get_bool("amp"))
+      reason = " (--amp: this processor has no bfloat16 products of its own)";
+  }
+  progress_.message(str_cat("training in ", is_bf16 ? "bf16" : "fp32", reason, ", validation in ",
+                            valid_type_ == at::kFloat ? "fp32" : "bf16"));
+}
+
 void Session::announce(const std::optional<RestoreSource>& source) {
   const std::vector<std::string> ignored = values_.explicit_without_effect();
   if (!ignored.empty()) progress_.message("options without effect here: --" + join(ignored, ", --"));
-  if (values_.get_bool("fp16"))
-    progress_.message("--fp16: on a CPU this means bfloat16 matrix products, fp32 weights");
+  announce_precision();
   if (source) {
     progress_.message(source->resumes() ? str_cat("going on from ", source->path, " at update ",
                                                   trainer_->num_updates(), ", epoch ", iterator_->epoch())
@@ -175,8 +211,6 @@ void Session::announce(const std::optional<RestoreSource>& source) {
   progress_.message(str_cat("model: ", model_->architecture(), ", ", quant::count_parameters(*model_),
                             " parameters; dictionary: ", task_->dictionary().size(), " entries; ",
                             iterator_->num_batches(), " batches an epoch"));
-  progress_.message(str_cat("training in ", trainer_->options().compute_type == at::kFloat ? "fp32" : "bf16",
-                            ", validation in ", valid_type_ == at::kFloat ? "fp32" : "bf16"));
   const std::vector<std::string> noised = noise_.noised();
   if (!noised.empty()) {
     progress_.message(str_cat("noise on ", noised.size(), " weights: ", join(noised, ", ")));

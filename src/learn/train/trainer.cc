@@ -81,8 +81,11 @@ void Trainer::accumulate(const data::Batch& batch, UpdateStats& stats) {
 void Trainer::scale_gradients(UpdateStats& stats) {
   const torch::NoGradGuard no_grad;
   std::vector<at::Tensor> gradients;
-  for (const auto& [name, tensor] : optimizer_->parameters()) {
-    if (tensor.grad().defined()) gradients.push_back(tensor.grad());
+  for (auto [name, tensor] : optimizer_->parameters()) {
+    if (!tensor.requires_grad()) continue;
+    // Layers that were left out, tails without a word: their gradient is zero, and momentum goes on.
+    if (!tensor.grad().defined()) tensor.mutable_grad() = at::zeros_like(tensor);
+    gradients.push_back(tensor.grad());
   }
   if (gradients.empty()) return;
   const double average = 1.0 / static_cast<double>(std::max<int64_t>(stats.sample_size, 1));
@@ -104,8 +107,8 @@ void Trainer::scale_gradients(UpdateStats& stats) {
 
 namespace {
 
-/// Activations of a step are freed and asked for again in the next one: memory that goes back to the system in
-/// between costs page faults each time. 32 MiB is the largest threshold glibc accepts.
+/// Activations of a step are freed and asked for again in the next one: memory that goes back to the system
+/// in between costs page faults each time. 32 MiB is the largest threshold glibc accepts.
 void keep_freed_memory() {
 #if defined(__GLIBC__)
   mallopt(M_MMAP_THRESHOLD, 32 << 20);

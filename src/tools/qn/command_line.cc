@@ -87,6 +87,25 @@ bool is_truth_value(const std::string& word) {
   return word == "true" || word == "false" || word == "True" || word == "False";
 }
 
+/// "2944--momentum" is what a shell makes of a value whose line ends without a blank before the backslash:
+/// where a number runs into the name of an option, they are two words.
+std::vector<std::string> without_lost_blanks(const std::vector<std::string>& words,
+                                             const OptionTable& table) {
+  std::vector<std::string> result;
+  for (const std::string& word : words) {
+    const size_t dashes = word.find("--");
+    const bool starts_as_number =
+        dashes != std::string::npos && dashes > 0 && word.find_first_not_of("0123456789.e") == dashes;
+    if (starts_as_number && table.contains(config::canonical_name(word.substr(dashes)))) {
+      result.push_back(word.substr(0, dashes));
+      result.push_back(word.substr(dashes));
+    } else {
+      result.push_back(word);
+    }
+  }
+  return result;
+}
+
 /// Words as CLI11 understands them, in its order (the last one first): "--max_tokens" becomes "--max-tokens"
 /// where that is an option, as fairseq's users write both; "--flag false" becomes "--flag=false".
 std::vector<std::string> words_for_cli11(const std::string& command, const std::vector<std::string>& words,
@@ -171,7 +190,7 @@ Request parse_command(const Command& command, const std::vector<std::string>& wo
   CLI::App root;
   BoundCommand bound = bind(command, *table, *root.add_subcommand(command.name));
   try {
-    root.parse(words_for_cli11(command.name, words, *table));
+    root.parse(words_for_cli11(command.name, without_lost_blanks(words, *table), *table));
   } catch (const CLI::ParseError& error) {
     rethrow_cli_error(error);
   }

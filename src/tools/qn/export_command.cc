@@ -1,8 +1,9 @@
 // qn export: a model file in another form.
 
-#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/pack/model_file.h"
+#include "quantnoise/train/option_group.h"
+#include "quantnoise/train/prune.h"
 #include "tools/qn/command.h"
 #include "tools/qn/terminal.h"
 
@@ -14,6 +15,8 @@ void declare(config::OptionTable& table) {
   train::OptionGroup group(table, "");
   group.text("model", "", "model file or checkpoint (positional)");
   group.text("output", "", "file to write").alias("o");
+  group.integers(train::kLayersToKeep, "", "only these decoder layers, counted from 0: a smaller model")
+      .min(0);
   group.flag("dequantize", "plain fp32 safetensors that any reader opens, ties written out under every name");
 }
 
@@ -31,6 +34,9 @@ int run(const Invocation& invocation) {
   const std::string& output = values.get_string("output");
   QN_REQUIRE(!output.empty(), ErrorKind::kUsage, "qn export needs --output FILE");
   pack::ModelFile file = pack::read_model_file(values.get_string("model"));
+  if (values.has_value(train::kLayersToKeep)) {
+    train::keep_decoder_layers(file, values.get_int_list(train::kLayersToKeep));
+  }
   if (values.get_bool("dequantize")) {
     pack::write_plain_safetensors(output, file);
   } else {
@@ -46,9 +52,11 @@ Command export_command() {
   Command command;
   command.name = "export";
   command.summary =
-      "Writes a model as plain safetensors, or a checkpoint as a model file without training state.";
+      "Writes a model as plain safetensors, a checkpoint as a model file without training state, or a "
+      "smaller model.";
   command.examples = {"qn export compressed.qn --dequantize -o plain.safetensors",
-                      "qn export checkpoints/checkpoint_best.qn -o model.qn"};
+                      "qn export checkpoints/checkpoint_best.qn -o model.qn",
+                      "qn export model.qn --decoder-layers-to-keep 0,2,4 -o smaller.qn"};
   command.positional = {"model"};
   command.takes_recipe = false;
   command.declare = declare;

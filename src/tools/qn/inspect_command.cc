@@ -6,9 +6,9 @@
 #include <set>
 #include <sstream>
 
-#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/pack/model_file.h"
+#include "quantnoise/train/option_group.h"
 #include "tools/qn/command.h"
 #include "tools/qn/terminal.h"
 
@@ -61,13 +61,24 @@ json parsed(const std::string& text) {
   return object.is_discarded() ? json::object() : object;
 }
 
+/// Of the runs whose weights this one started from, then of this one.
+std::vector<json> noise_records(const json& history) {
+  std::vector<json> records;
+  if (history.contains("earlier_noise") && history["earlier_noise"].is_array()) {
+    records = history["earlier_noise"].get<std::vector<json>>();
+  }
+  if (history.contains("noise")) records.push_back(history["noise"]);
+  return records;
+}
+
 /// Names of the weights that were trained with noise, as the trainer recorded them.
 std::set<std::string> noised_names(const json& history) {
   std::set<std::string> names;
-  const auto noise = history.find("noise");
-  if (noise == history.end() || !noise->is_object() || !noise->contains("noised")) return names;
-  for (const json& name : (*noise)["noised"]) {
-    if (name.is_string()) names.insert(name.get<std::string>());
+  for (const json& noise : noise_records(history)) {
+    if (!noise.is_object() || !noise.contains("noised")) continue;
+    for (const json& name : noise["noised"]) {
+      if (name.is_string()) names.insert(name.get<std::string>());
+    }
   }
   return names;
 }
@@ -238,6 +249,8 @@ std::string history_text(const json& history) {
   for (const auto& [name, value] : history.items()) {
     if (name == "noise") {
       text += noise_text(value);
+    } else if (name == "earlier_noise" && value.is_array()) {
+      for (const json& noise : value) text += "earlier " + noise_text(noise);
     } else if (name == "stages" && value.is_array()) {
       text += stages_text(value);
     } else {

@@ -1,5 +1,6 @@
 #include "tools/qn/shared_options.h"
 
+#include "quantnoise/kernels/kernel_table.h"
 #include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
 #include "tools/qn/terminal.h"
@@ -19,11 +20,13 @@ void declare_precision(config::OptionTable& table) {
   train::OptionGroup group(table, train::option_group::kMachine);
   group.flag("bf16", "matrix products in bfloat16 instead of fp32");
   group.flag("fp16", "on a CPU this means --bf16");
+  group.flag("amp", "--bf16 if the processor multiplies bfloat16 itself, else fp32");
 }
 
 at::ScalarType compute_type_of(const config::OptionValues& values) {
   if (values.get_bool("fp16")) print_message("--fp16 on a CPU means bfloat16");
-  return values.get_bool("fp16") || values.get_bool("bf16") ? at::kBFloat16 : at::kFloat;
+  const bool asked = values.get_bool("fp16") || values.get_bool("bf16");
+  return asked || (values.get_bool("amp") && kernels::has_bf16_products()) ? at::kBFloat16 : at::kFloat;
 }
 
 }  // namespace quantnoise::tool
