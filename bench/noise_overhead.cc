@@ -1,15 +1,19 @@
-// What quantization noise on every weight costs: time of a training step and peak memory of the weights' copies.
+// What quantization noise on every weight costs: time of a training step, and peak memory of a process that trains.
 //
 //   bin/noise_overhead [--json] [--steps N] [--threads N] [--types fp32,bf16]
 //
 // A 6-layer transformer language model, width 512, 2,048 tokens a step. One process, steps of all variants
 // interleaved, medians; the ratio is of each variant's step to the step without noise in the same round.
 
+#include <sys/wait.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -110,11 +114,53 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+struct NoiseCase {
+  const char* name;
+  qn::quant::NoiseKind kind;
+  double probability;
+};
+constexpr NoiseCase kCases[] = {{"none", qn::quant::NoiseKind::kNone, 0},
+                                {"pq 0.1", qn::quant::NoiseKind::kPq, 0.1},
+                                {"mean 0.1", qn::quant::NoiseKind::kMean, 0.1}};
+
+/// The largest resident size of this process so far, in MiB.
+double peak_mib() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    double kib = 0;
+    if (word == "VmHWM:" && status >> kib) return kib / 1024;
+  }
+  return 0;
+}
+
+/// Peak memory of three steps, in a process of its own; torch must not have been used before.
+double peak_of(const NoiseCase& noise, at::ScalarType type, int threads) {
+  int ends[2];
+  if (pipe(ends) != 0) return 0;
+  const pid_t child = fork();
+  if (child == 0) {
+    qn::train::set_up_torch(threads);
+    Variant variant = make_variant(noise.name, noise.kind, noise.probability, type);
+    const qn::data::Batch batch = make_batch();
+    for (int step = 0; step < 3; ++step) variant.trainer->update(std::span(&batch, 1));
+    const double peak = peak_mib();
+    const bool written = write(ends[1], &peak, sizeof(peak)) == sizeof(peak);
+    _exit(written ? 0 : 1);
+  }
+  close(ends[1]);
+  double peak = 0;
+  if (child < 0 || read(ends[0], &peak, sizeof(peak)) != sizeof(peak)) peak = 0;
+  close(ends[0]);
+  if (child > 0) waitpid(child, nullptr, 0);
+  return peak;
+}
+
 nlohmann::json measure(const std::string& type_name, at::ScalarType type, int steps) {
   std::vector<Variant> variants;
-  variants.push_back(make_variant("none", qn::quant::NoiseKind::kNone, 0, type));
-  variants.push_back(make_variant("pq 0.1", qn::quant::NoiseKind::kPq, 0.1, type));
-  variants.push_back(make_variant("mean 0.1", qn::quant::NoiseKind::kMean, 0.1, type));
+  for (const NoiseCase& noise : kCases) {
+    variants.push_back(make_variant(noise.name, noise.kind, noise.probability, type));
+  }
   const qn::data::Batch batch = make_batch();
   for (int step = -2; step < steps; ++step) {
     for (Variant& variant : variants) {
@@ -136,20 +182,30 @@ nlohmann::json measure(const std::string& type_name, at::ScalarType type, int st
 
 int run(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
+  const std::pair<const char*, at::ScalarType> types[] = {{"fp32", at::kFloat}, {"bf16", at::kBFloat16}};
+  std::map<std::string, double> peaks;
+  for (const auto& [name, type] : types) {
+    if (arguments.types.find(name) == std::string::npos) continue;
+    for (const NoiseCase& noise : kCases) peaks[qn::str_cat(name, noise.name)] = peak_of(noise, type, arguments.threads);
+  }
   qn::train::set_up_torch(arguments.threads);
   nlohmann::json result = nlohmann::json::array();
-  for (const auto& [name, type] : {std::pair{"fp32", at::kFloat}, std::pair{"bf16", at::kBFloat16}}) {
+  for (const auto& [name, type] : types) {
     if (arguments.types.find(name) == std::string::npos) continue;
-    for (auto& row : measure(name, type, arguments.steps)) result.push_back(row);
+    for (auto& row : measure(name, type, arguments.steps)) {
+      row["peak_mib"] = peaks[qn::str_cat(name, row["noise"].get<std::string>())];
+      result.push_back(row);
+    }
   }
   if (arguments.json) {
     std::printf("%s\n", result.dump(1).c_str());
     return 0;
   }
-  std::printf("%-6s %-10s %10s %8s\n", "type", "noise", "step ms", "ratio");
+  std::printf("%-6s %-10s %10s %8s %10s\n", "type", "noise", "step ms", "ratio", "peak MiB");
   for (const auto& row : result) {
-    std::printf("%-6s %-10s %10.1f %8.3f\n", row["type"].get<std::string>().c_str(),
-                row["noise"].get<std::string>().c_str(), row["step_ms"].get<double>(), row["ratio"].get<double>());
+    std::printf("%-6s %-10s %10.1f %8.3f %10.0f\n", row["type"].get<std::string>().c_str(),
+                row["noise"].get<std::string>().c_str(), row["step_ms"].get<double>(), row["ratio"].get<double>(),
+                row["peak_mib"].get<double>());
   }
   return 0;
 }

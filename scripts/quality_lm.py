@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Three seeds of the experiment of `make demo`, without and with noise: does noise pay at equal bytes?
+"""Three seeds of the experiment of `make demo`, on more text and longer, without and with noise: does noise pay at equal bytes?
 
 Prints one row a seed and the means; results.json holds all numbers. A finished side is not run again, so an
 interrupted run goes on where it stopped."""

@@ -77,10 +77,9 @@ INSTANTIATE_TEST_SUITE_P(All, QuantizationRecipe, testing::ValuesIn(recipes(true
 
 TEST(Options, EveryOneIsReadSomewhereOrListedAsWithoutEffect) {
   std::string sources;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(QN_SOURCE_DIR) + "/src/learn/train")) {
-    if (entry.path().extension() == ".cc" && entry.path().filename() != "options.cc") {
-      sources += base::read_text_file(entry.path());
+  for (const char* folder : {"/src/learn/train", "/include/quantnoise/train"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(std::string(QN_SOURCE_DIR) + folder)) {
+      if (entry.path().filename() != "options.cc") sources += base::read_text_file(entry.path());
     }
   }
   for (const std::string& name : train_option_names()) {
