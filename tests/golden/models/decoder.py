@@ -1,6 +1,6 @@
 """Golden outputs of a fairseq-style decoder-only language model (facts 6.4), written from scratch in plain torch, double
 precision. Weights are a pattern anybody can regenerate: element i of the j-th parameter, names sorted, is
-scale(name) * sin(0.7 i + 1.3 j), plus 1 for weights of layer norms; padding rows of embeddings are 0.
+scale(name) * sin(0.7 i + 1.3 j), plus 1 for weights of layer norms; padding rows are 0 in the tables listed as such.
 
 Usage: decoder.py [OUTPUT_FOLDER]   writes prenorm_sinusoidal_tied.json and postnorm_learned_untied.json
 """
@@ -25,10 +25,12 @@ CASES = {
 }
 TOKENS = [[5, 9, 2, 17, 22, 4, 3], [8, 8, 14, 6, 2, PAD, PAD]]
 TARGETS = [[9, 2, 17, 22, 4, 3, 2], [8, 14, 6, 2, 0, PAD, PAD]]
+# Tables with a padding row.
+PADDED = {"decoder.embed_tokens.weight", "decoder.embed_positions.weight", "decoder.embed_tokens.embeddings.0.0.weight"}
 
 
 def shapes(o):
-    dim, ffn = o["decoder_embed_dim"], o["decoder_ffn_embed_dim"]
+    dim = o["decoder_embed_dim"]
     result = {"decoder.embed_tokens.weight": (o["vocab_size"], o["decoder_input_dim"])}
     if o["decoder_input_dim"] != dim:
         result["decoder.project_in_dim.weight"] = (dim, o["decoder_input_dim"])
@@ -38,7 +40,17 @@ def shapes(o):
         result["decoder.embed_positions.weight"] = (o["max_target_positions"] + PAD + 1, dim)
     if not o["share_decoder_input_output_embed"]:
         result["decoder.output_projection.weight"] = (o["vocab_size"], o["decoder_output_dim"])
-    norms = ["decoder.layer_norm"] if o["decoder_normalize_before"] else []
+    return result | layer_shapes(o)
+
+
+def has_final_norm(o):
+    return o["decoder_normalize_before"] and not o.get("no_decoder_final_norm", False)
+
+
+def layer_shapes(o):
+    """All layers and their norms: what lies between the input and the output."""
+    dim, ffn = o["decoder_embed_dim"], o["decoder_ffn_embed_dim"]
+    result, norms = {}, ["decoder.layer_norm"] if has_final_norm(o) else []
     for i in range(o["decoder_layers"]):
         layer = f"decoder.layers.{i}"
         for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
@@ -52,14 +64,14 @@ def shapes(o):
     return result
 
 
-def make_weights(o):
+def make_weights(shapes_by_name):
     weights = {}
-    for j, (name, shape) in enumerate(sorted(shapes(o).items())):
+    for j, (name, shape) in enumerate(sorted(shapes_by_name.items())):
         values = [math.sin(0.7 * i + 1.3 * j) for i in range(math.prod(shape))]
         weight = 0.3 * torch.tensor(values, dtype=torch.float32).reshape(shape)
         if "layer_norm.weight" in name:
             weight = 1 + 0.5 * weight
-        if "embed_" in name:
+        if name in PADDED:
             weight[PAD] = 0
         weights[name] = weight.double().requires_grad_()
     return weights
@@ -90,11 +102,14 @@ def norm(w, name, x):
     return F.layer_norm(x, (x.shape[-1],), w[f"{name}.weight"], w[f"{name}.bias"], 1e-5)
 
 
-def decoder(o, w, tokens):
+def embed(o, w, tokens):
+    x = w["decoder.embed_tokens.weight"][tokens] * math.sqrt(o["decoder_embed_dim"])
+    return x if o["decoder_input_dim"] == o["decoder_embed_dim"] else F.linear(x, w["decoder.project_in_dim.weight"])
+
+
+def decoder(o, w, tokens, x):
+    """Features of tokens whose scaled embeddings are x."""
     dim, pre = o["decoder_embed_dim"], o["decoder_normalize_before"]
-    x = w["decoder.embed_tokens.weight"][tokens] * math.sqrt(dim)
-    if o["decoder_input_dim"] != dim:
-        x = F.linear(x, w["decoder.project_in_dim.weight"])
     counted = (tokens != PAD).long()
     positions = counted.cumsum(1) * counted + PAD
     x = x + (w["decoder.embed_positions.weight"][positions] if o["decoder_learned_pos"] else sinusoidal(positions, dim))
@@ -110,39 +125,45 @@ def decoder(o, w, tokens):
         x = activation(F.linear(x, w[f"{layer}.fc1.weight"], w[f"{layer}.fc1.bias"]))
         x = residual + F.linear(x, w[f"{layer}.fc2.weight"], w[f"{layer}.fc2.bias"])
         x = x if pre else norm(w, f"{layer}.final_layer_norm", x)
-    if pre:
+    if has_final_norm(o):
         x = norm(w, "decoder.layer_norm", x)
     if o["decoder_output_dim"] != dim:
         x = F.linear(x, w["decoder.project_out_dim.weight"])
     return x
 
 
-def run(o):
-    w = make_weights(o)
-    tokens, targets = torch.tensor(TOKENS), torch.tensor(TARGETS)
-    features = decoder(o, w, tokens)
-    table = w["decoder.embed_tokens.weight" if o["share_decoder_input_output_embed"] else "decoder.output_projection.weight"]
-    logits = features @ table.t()
-    log_probs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).masked_fill(targets == PAD, 0.0)
+def finish(o, w, tokens, targets, features, logits_first_row, log_probs):
+    """The content of a file: results, and gradients of the summed loss."""
     loss = -log_probs.sum()
     loss.backward()
     gradients = {}
     for name, weight in sorted(w.items()):
-        gradient = weight.grad.clone()
-        if "embed_" in name:
+        gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad.clone()
+        if name in PADDED:
             # The padding row is never trained: as an input it has no gradient, and an output that shares it keeps it zero.
             gradient[PAD] = 0
         flat = gradient.flatten()
         gradients[name] = {"norm": flat.norm().item(), "first": flat[:6].tolist(), "sum": flat.sum().item()}
-    return {"options": o, "tokens": TOKENS, "targets": TARGETS, "features": features.flatten().tolist(),
-            "logits_first_row": logits[0, 0].tolist(), "log_probs": log_probs.flatten().tolist(), "loss": loss.item(),
+    return {"options": o, "padding_rows": sorted(PADDED & w.keys()), "tokens": tokens.tolist(),
+            "targets": targets.tolist(), "features": features.flatten().tolist(),
+            "logits_first_row": logits_first_row.tolist(), "log_probs": log_probs.flatten().tolist(), "loss": loss.item(),
             "gradients": gradients}
+
+
+def run(o):
+    w = make_weights(shapes(o))
+    tokens, targets = torch.tensor(TOKENS), torch.tensor(TARGETS)
+    features = decoder(o, w, tokens, embed(o, w, tokens))
+    table = w["decoder.embed_tokens.weight" if o["share_decoder_input_output_embed"] else "decoder.output_projection.weight"]
+    logits = features @ table.t()
+    log_probs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).masked_fill(targets == PAD, 0.0)
+    return finish(o, w, tokens, targets, features, logits[0, 0], log_probs)
 
 
 def rounded(value):
     if isinstance(value, float):
         return float(f"{value:.9g}")
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [rounded(v) for v in value]
     return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else value
 
