@@ -1,7 +1,7 @@
 # Thin names for what people type; the work is in scripts/, CMakePresets.json and the programs themselves.
 PRESET ?= release
 
-.PHONY: help setup build test bench demo golden quality-lm format tidy clean
+.PHONY: help setup build test bench demo golden quality-lm full-size format tidy clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,10 @@ demo: program  ## train, compress and compare two small language models on real 
 quality-lm: program  ## three seeds with and without noise, compressed at equal bytes (up to 3 hours)
 	scripts/demo_text --out build/demo/text --train-share 5
 	python3 scripts/quality_lm.py --text build/demo/text --out build/quality-lm
+
+full-size: program  ## the paper's commands with its 247 million weights, one update each (12 GiB of memory, some 10 minutes)
+	scripts/demo_text --out build/demo/text --train-share 7
+	scripts/full_size.py --text build/demo/text --out build/full-size
 
 bench: build  ## run the Google Benchmark programs (bench/README.md lists the comparisons with other programs)
 	@for program in build/$(PRESET)/bin/*_bench; do echo "== $$program"; $$program || exit 1; done
