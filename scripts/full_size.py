@@ -165,7 +165,8 @@ def main():
     sizes = inspect(compressed)["size"]
     checks.equal("bytes of the file less header and dictionary", sizes["file"] - sizes["header"] - sizes["blobs"],
                  int(STAGES_MIB[-1] * 2**20), 0.01)
-    events, _, _ = run(["eval-lm", data, "--path", compressed, "--tokens-per-sample", "2944", "--max-tokens", "2944"])
+    events, _, _ = run(["eval-lm", data, "--path", compressed, "--tokens-per-sample", "2944", "--max-tokens", "2944",
+                          "--gen-subset", "valid"])
     checks.equal("perplexity of the file, against the trainer's", events[-1]["ppl"], done["valid_ppl"], 1e-6)
     sys.exit(1 if checks.failed else 0)
 

@@ -19,10 +19,13 @@ class Task {
 
   virtual const text::Dictionary& dictionary() const = 0;
   virtual const std::string& tokenizer_name() const = 0;
-  /// combine: SPLIT, SPLIT1, SPLIT2, … as one. max_positions: longest sequence the model takes.
-  /// Errors: kData for a missing or empty split.
+  /// Data folders; epoch e trains on number (e − 1) modulo this.
+  virtual int64_t num_data_shards() const = 0;
+  /// combine: SPLIT, SPLIT1, SPLIT2, … as one. max_positions: longest sequence the model takes. shard: which
+  /// data folder. Errors: kData for a missing or empty split.
   virtual std::shared_ptr<const data::BatchDataset> dataset(const std::string& split, bool combine,
-                                                            int64_t max_positions) const = 0;
+                                                            int64_t max_positions,
+                                                            int64_t shard = 0) const = 0;
   /// A new model: of the architecture in `file` when there is one (its weights are not loaded), else as the
   /// options say; dropout rates are the options' in any case. Errors: kConfig for an explicit option that
   /// conflicts with the file, naming both; kData when the file's dictionary is not the data's.

@@ -1,4 +1,5 @@
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "learn/train/model_options.h"
 #include "learn/train/tasks.h"
@@ -16,22 +17,37 @@ text::Dictionary dictionary_of(const pack::ModelFile& file, const std::string& n
   return text::Dictionary(text::DictionaryView::open(blob->second.bytes, name));
 }
 
+/// "FOLDER:FOLDER:…", as fairseq takes them: the dictionary and the validation splits are the first one's.
+std::vector<data::LanguageModelData> open_folders(const std::string& list) {
+  std::vector<data::LanguageModelData> folders;
+  std::istringstream stream(list);
+  std::string folder;
+  while (std::getline(stream, folder, ':')) {
+    if (folder.empty()) continue;
+    folders.push_back(data::LanguageModelData::open(folder));
+    require_same_dictionary(*folders.front().dictionary(), *folders.back().dictionary(), folder);
+  }
+  QN_REQUIRE(!folders.empty(), ErrorKind::kUsage, "no data folder given");
+  return folders;
+}
+
 class LanguageModeling : public Task {
  public:
   explicit LanguageModeling(const config::OptionValues& values)
-      : values_(values), data_(data::LanguageModelData::open(values.get_string("data"))) {}
+      : values_(values), data_(open_folders(values.get_string("data"))) {}
 
-  const text::Dictionary& dictionary() const override { return *data_.dictionary(); }
-  const std::string& tokenizer_name() const override { return data_.tokenizer_name(); }
+  const text::Dictionary& dictionary() const override { return *data_.front().dictionary(); }
+  const std::string& tokenizer_name() const override { return data_.front().tokenizer_name(); }
+  int64_t num_data_shards() const override { return static_cast<int64_t>(data_.size()); }
 
   std::shared_ptr<const data::BatchDataset> dataset(const std::string& split, bool combine,
-                                                    int64_t max_positions) const override {
+                                                    int64_t max_positions, int64_t shard) const override {
     data::LanguageModelOptions options;
     options.tokens_per_sample = tokens_per_sample(max_positions);
     options.sample_break_mode = data::parse_break_mode(values_.get_string("sample-break-mode"));
     options.combine = combine;
     options.output_dictionary_size = values_.get_int("output-dictionary-size");
-    return data_.split(split, options);
+    return data_.at(static_cast<size_t>(shard)).split(split, options);
   }
 
   std::shared_ptr<models::LanguageModel> build_model(const pack::ModelFile* file) const override {
@@ -45,7 +61,7 @@ class LanguageModeling : public Task {
                "--arch ", asked.name, " (", asked.family,
                ") conflicts with the restored file, which holds a ", file->architecture);
     require_no_conflict(file->options_json, values_, "the restored file");
-    require_same_dictionary(dictionary_of(*file, "the restored file"), dictionary(), data_.folder());
+    require_same_dictionary(dictionary_of(*file, "the restored file"), dictionary(), data_.front().folder());
     return models::make_model(file->architecture, with_regularization(file->options_json, values_));
   }
 
@@ -68,7 +84,7 @@ class LanguageModeling : public Task {
   }
 
   const config::OptionValues& values_;
-  data::LanguageModelData data_;
+  std::vector<data::LanguageModelData> data_;  ///< one a folder
 };
 
 }  // namespace

@@ -20,7 +20,7 @@ std::vector<std::string> architecture_names() {
 
 void declare_task(config::OptionTable& table) {
   OptionGroup group(table, option_group::kTask);
-  group.text("data", "", "folder made by qn preprocess or fairseq-preprocess (positional)");
+  group.text("data", "", "folder made by qn preprocess or fairseq-preprocess (positional); several, separated by colons, take turns by epochs");
   group.choice("task", "language_modeling", task_names(), "what is learned");
   group.integer("tokens-per-sample", "1024", "longest sample").unit("tokens").min(1);
   group.choice(

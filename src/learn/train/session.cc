@@ -202,7 +202,11 @@ void Session::end_epoch(const std::optional<Validation>& validation) {
   trainer_->scheduler().end_epoch(iterator_->epoch(),
                                   validation ? std::optional<double>(validation->loss) : std::nullopt,
                                   trainer_->num_updates());
-  iterator_->next_epoch();
+  if (task_->num_data_shards() > 1) {
+    open_epoch(iterator_->epoch() + 1);
+  } else {
+    iterator_->next_epoch();
+  }
 }
 
 int Session::stop_early() {

@@ -52,6 +52,8 @@ class Session {
   void build_model(const std::optional<RestoreSource>& source);
   void build_trainer();
   void build_data();
+  /// The training data of an epoch: its folder, when there are several.
+  void open_epoch(int64_t epoch);
   void build_stages(torch::nn::Module& dense_model);
   void resume(const RestoreSource& source);
   void announce_precision();

@@ -131,7 +131,7 @@ void Session::build_trainer() {
       make_lr_scheduler(values_.get_string("lr-scheduler"), lr_scheduler_options(values_)), options);
 }
 
-void Session::build_data() {
+void Session::open_epoch(int64_t epoch) {
   const int64_t max_positions = model_->max_positions();
   data::IteratorOptions options;
   options.limits.max_tokens = int_or(values_, "max-tokens", 0);
@@ -142,16 +142,23 @@ void Session::build_data() {
   options.seed = static_cast<uint64_t>(values_.get_int("seed"));
   options.num_workers = static_cast<int>(values_.get_int("num-workers"));
   options.data_buffer_size = values_.get_int("data-buffer-size");
+  const int64_t shard = (epoch - 1) % task_->num_data_shards();
   iterator_ = std::make_unique<data::EpochIterator>(
-      task_->dataset(values_.get_string("train-subset"), /*combine=*/true, max_positions), options);
+      task_->dataset(values_.get_string("train-subset"), /*combine=*/true, max_positions, shard), options);
+  if (epoch > 1) iterator_->seek(epoch, 0);
+}
+
+void Session::build_data() {
+  open_epoch(1);
+  const int64_t max_positions = model_->max_positions();
   if (values_.get_bool("disable-validation")) return;
   for (const std::string& name : split_names(values_.get_string("valid-subset"))) {
     ValidSet set{name, task_->dataset(name, values_.get_bool("combine-val"), max_positions), {}};
     if (!values_.get_bool("skip-invalid-size-inputs-valid-test"))
       refuse_too_long(*set.dataset, max_positions, name);
-    set.batches =
-        evaluation_batches(*set.dataset, int_or(values_, "max-tokens-valid", options.limits.max_tokens),
-                           int_or(values_, "batch-size-valid", options.limits.max_sentences), max_positions);
+    set.batches = evaluation_batches(
+        *set.dataset, int_or(values_, "max-tokens-valid", int_or(values_, "max-tokens", 0)),
+        int_or(values_, "batch-size-valid", int_or(values_, "batch-size", 0)), max_positions);
     valid_sets_.push_back(std::move(set));
   }
 }
@@ -179,6 +186,7 @@ void Session::resume(const RestoreSource& source) {
   }
   if (!source.take_position) return;
   try {
+    if (task_->num_data_shards() > 1) open_epoch(state.iterator.epoch);
     iterator_->restore(state.iterator);
   } catch (const Error& error) {
     throw Error(error.kind(), error.what(), "start at the first epoch with --reset-dataloader");
