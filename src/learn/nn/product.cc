@@ -28,10 +28,21 @@ const c10::TypedOperatorHandle<LinearPointwise>* onednn_linear() {
   return handle ? &*handle : nullptr;
 }
 
+// Torch's own choice is MKL, which is fast on Intel's processors alone. By the maker, not by a measurement: the
+// same machine must always give the same bits.
+bool mkl_is_slow() {
+#if defined(__x86_64__)
+  static const bool is_intel = __builtin_cpu_is("intel");
+  return !is_intel;
+#else
+  return true;
+#endif
+}
+
 // oneDNN's set-up costs some microseconds: small products stay with torch.
 bool prefer_onednn(const at::Tensor& a, int64_t rows, int64_t inner, int64_t cols) {
   constexpr int64_t kSmallProduct = int64_t{1} << 20;
-  return a.is_cpu() && a.scalar_type() == at::kFloat && rows * inner * cols >= kSmallProduct &&
+  return mkl_is_slow() && a.is_cpu() && a.scalar_type() == at::kFloat && rows * inner * cols >= kSmallProduct &&
          onednn_linear() != nullptr;
 }
 

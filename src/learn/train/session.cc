@@ -20,7 +20,7 @@ bool is_multiple(int64_t number, int64_t interval) { return interval > 0 && numb
 /// "1h02m", "3m20s", "45s".
 std::string duration_text(double seconds) {
   const auto total = static_cast<int64_t>(std::llround(seconds));
-  const auto two = [](int64_t value) { return (value < 10 ? "0" : "") + std::to_string(value); };
+  const auto two = [](int64_t value) { return str_cat(value < 10 ? "0" : "", value); };
   if (total >= 3600) return str_cat(total / 3600, "h", two(total / 60 % 60), "m");
   if (total >= 60) return str_cat(total / 60, "m", two(total % 60), "s");
   return str_cat(total, "s");

@@ -104,7 +104,7 @@ std::string wrapped(const std::string& text, size_t indent) {
 std::string entry(const std::string& left, const std::string& help) {
   std::string text = "  " + left;
   if (text.size() + 2 > kHelpColumn) {
-    text += "\n" + std::string(kHelpColumn, ' ');
+    text += str_cat("\n", std::string(kHelpColumn, ' '));
   } else {
     text.resize(kHelpColumn, ' ');
   }
@@ -144,7 +144,7 @@ std::string escaped(const std::string& text) {
 
 std::string markdown_row(const OptionSpec& spec) {
   const std::string value = placeholder(spec);
-  const std::string flags = "`" + flags_of(spec) + (value.empty() ? "" : " " + value) + "`";
+  const std::string flags = str_cat("`", flags_of(spec), value.empty() ? "" : " ", value, "`");
   std::vector<std::string> allowed;
   OptionSpec without_default = spec;
   without_default.default_text.clear();
@@ -189,7 +189,7 @@ std::string program_help() {
 std::string command_help(const Command& command) {
   const OptionTable table = table_of(command);
   std::string text = str_cat("usage: ", usage_line(command), "\n\n", wrapped(command.summary, 0), "\n");
-  if (!command.details.empty()) text += "\n" + wrapped(command.details, 0) + "\n";
+  if (!command.details.empty()) text += str_cat("\n", wrapped(command.details, 0), "\n");
   if (!command.examples.empty()) {
     text += "\nexamples:\n";
     for (const std::string& example : command.examples) text += "  " + example + "\n";
@@ -201,7 +201,7 @@ std::string command_help(const Command& command) {
     for (const OptionSpec& spec : table.specs()) {
       if (spec.group == group && !is_positional(command, spec)) entries += option_entry(spec);
     }
-    if (!entries.empty()) text += "\n" + title_of(group) + ":\n" + entries;
+    if (!entries.empty()) text += str_cat("\n", title_of(group), ":\n", entries);
   }
   if (command.takes_recipe) {
     text += "\nrecipes:\n" + entry("--config TEXT", kRecipeHelp) + entry("--dump-config", kDumpHelp);
@@ -215,7 +215,7 @@ std::string commands_markdown() {
                              "\n\nOption names may be written with dashes or underscores. Of a repeated "
                              "option the last value counts.\n"
                              "Values rank default < recipe (`--config`) < command line.\n");
-  for (const Command& command : commands()) text += "\n" + command_markdown(command);
+  for (const Command& command : commands()) text += str_cat("\n", command_markdown(command));
   return text;
 }
 
