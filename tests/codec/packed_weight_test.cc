@@ -119,7 +119,7 @@ TEST(PackedWeight, AffineIsScaleTimesCodeLessZeroPoint) {
   pack_bits(codes, 3, bytes);
   packed.codes = ByteBlock::own(bytes);
   EXPECT_EQ(unpack_to_float(packed), (std::vector<float>{-0.5f, 0.0f, 3.0f, 0.0f, 2.0f, -4.0f}));
-  EXPECT_EQ(packed.stored_bytes(), 3 + 16);
+  EXPECT_EQ(packed.stored_bytes(), 3 + 2 * (4 + 1));
 }
 
 TEST(PackedWeight, DamageIsAFormatError) {

@@ -343,7 +343,8 @@ INSTANTIATE_TEST_SUITE_P(
             "affine_bytes", [](json& m) { m["weights"]["int4.weight"]["code_bits"] = 5; },
             "codes of 5 bits: found 6 bytes, expected 8"),
         manifest(
-            "affine_axis", [](json& m) { m["weights"]["int4.weight"]["axis"] = 1; }, "axis: found 1"),
+            "affine_axis", [](json& m) { m["weights"]["int4.weight"]["axis"] = 2; },
+            "axis: found 2, expected -1 (per tensor) or a dimension, less than 2"),
         manifest(
             "affine_scales", [](json& m) { m["weights"]["int4.weight"]["axis"] = 0; },
             "scales: found 1, expected 3"),

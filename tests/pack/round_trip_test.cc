@@ -38,7 +38,19 @@ void expect_equal(const codec::PackedWeight& a, const codec::PackedWeight& b, co
   EXPECT_EQ(a.zero_points, b.zero_points) << name;
 }
 
+void expect_equal(const Activations& a, const Activations& b) {
+  EXPECT_EQ(a.mode, b.mode);
+  ASSERT_EQ(a.layers.size(), b.layers.size());
+  for (const auto& [name, grid] : a.layers) {
+    const ActivationGrid& other = b.layers.at(name);
+    EXPECT_EQ(grid.bits, other.bits) << name;
+    EXPECT_EQ(grid.scale, other.scale) << name;
+    EXPECT_EQ(grid.zero_point, other.zero_point) << name;
+  }
+}
+
 void expect_equal(const ModelFile& a, const ModelFile& b) {
+  expect_equal(a.activations, b.activations);
   EXPECT_EQ(a.kind, b.kind);
   EXPECT_EQ(a.architecture, b.architecture);
   EXPECT_EQ(a.options_json, b.options_json);
@@ -112,7 +124,7 @@ TEST(ModelFile, ReportSumsToTheFile) {
     EXPECT_EQ(sum(report), report.file_bytes);
     EXPECT_EQ(report.code_bytes, 2 * 5u);
     EXPECT_EQ(report.centroid_bytes, 40u + 20u);
-    EXPECT_EQ(report.affine_bytes, 3u + 5 + 6 + 8 + 9 + 11 + 12 + 6 * 24 + 8);
+    EXPECT_EQ(report.affine_bytes, 3u + 5 + 6 + 8 + 9 + 11 + 12 + 6 * (12 + 3) + 4 + 1);
     EXPECT_EQ(report.dense_bytes, 24u + 12 + 12 + 20 + 8 + 3);
     EXPECT_EQ(report.blob_bytes, 100u);
     EXPECT_EQ(report.training_bytes, 0u);

@@ -72,7 +72,7 @@ inline codec::PackedWeight affine_weight(int bits) {
   weight.codes = counting((12 * bits + 7) / 8, 3);
   weight.affine_axis = 0;
   weight.scales = {0.5f, 1.25f, 0.1f};
-  weight.zero_points = {3, -1, 1 << 20};
+  weight.zero_points = {3, 0, (1 << bits) - 1};
   return weight;
 }
 
@@ -105,6 +105,9 @@ inline ModelFile sample_model() {
   file.tensors["empty"] = {codec::ScalarType::kI8, {0, 3}, {}};
   file.tensors["odd"] = {codec::ScalarType::kU8, {3}, counting(3)};
   file.ties["decoder.output_projection.weight"] = "decoder.embed_tokens.weight";
+  file.activations.mode = ActivationMode::kStatic;
+  file.activations.layers["fc1"] = {8, 0.1f, 128};
+  file.activations.layers["decoder.layers.0.self_attn.q_proj"] = {4, 0x1p-126f, 15};
   file.blobs["dictionary"] = counting(100);
   file.blobs["tokenizer"] = {};
   return file;

@@ -50,9 +50,9 @@ struct PackedWeight {
   ByteBlock centroids;                          ///< kProduct: (num_centroids, block_size)
   float centroid_scale = 1;
 
-  int affine_axis = -1;              ///< kAffine: −1 per tensor, 0 per output channel
-  std::vector<float> scales;         ///< kAffine: 1 or shape[0]
-  std::vector<int32_t> zero_points;  ///< kAffine, same length
+  int affine_axis = -1;       ///< kAffine: −1 per tensor, else the dimension of the channels (0: output)
+  std::vector<float> scales;  ///< kAffine: 1 or shape[affine_axis]; each at least 2^-126
+  std::vector<int32_t> zero_points;  ///< kAffine, same length; 0 … 2^code_bits − 1: a byte each in the file
 
   int64_t rows() const;
   int64_t cols() const;

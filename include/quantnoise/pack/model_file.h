@@ -26,6 +26,26 @@ struct RawTensor {
   codec::ByteBlock data;
 };
 
+/// How the inputs of a model's matrix products are quantized (docs/file-format.md).
+enum class ActivationMode {
+  kNone,     ///< not at all
+  kStatic,   ///< with the ranges of the file
+  kDynamic,  ///< every row of an input with its own range, found when it is there
+};
+
+/// The affine grid of one layer's input: value = scale · (code − zero point).
+struct ActivationGrid {
+  int bits = 8;            ///< 2 … 8
+  float scale = 1;         ///< at least 2^-126; not used by kDynamic
+  int32_t zero_point = 0;  ///< 0 … 2^bits − 1; not used by kDynamic
+};
+
+struct Activations {
+  ActivationMode mode = ActivationMode::kNone;
+  /// By layer name (`decoder.layers.0.fc1`); inputs of layers that are not here are not quantized.
+  std::map<std::string, ActivationGrid> layers;
+};
+
 /// The whole content of a file. Keys are canonical names (`decoder.layers.0.fc1.weight`).
 struct ModelFile {
   int format_version = kFormatVersion;
@@ -40,6 +60,7 @@ struct ModelFile {
   std::string training_json = "{}";  ///< checkpoints: counters, options; one JSON object
   std::map<std::string, codec::ByteBlock>
       blobs;  ///< "dictionary", "tokenizer": byte tensors used where they are mapped
+  Activations activations;
 };
 
 /// What the bytes of a file are spent on. Sums to file_bytes.

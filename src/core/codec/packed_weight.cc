@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "core/codec/blocks.h"
+#include "core/codec/packed_codes.h"
 #include "quantnoise/base/checked.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/codec/affine.h"
 #include "quantnoise/codec/bit_pack.h"
 #include "quantnoise/codec/half.h"
 
@@ -99,6 +101,8 @@ std::vector<float> read_centroids(const PackedWeight& packed) {
   return centroids;
 }
 
+}  // namespace
+
 std::vector<uint16_t> read_codes(const PackedWeight& packed, int64_t count) {
   const int64_t needed = packed_bytes(count, packed.code_bits);
   QN_REQUIRE(static_cast<int64_t>(packed.codes.bytes.size()) == needed, ErrorKind::kFormat, "codes: found ",
@@ -107,23 +111,6 @@ std::vector<uint16_t> read_codes(const PackedWeight& packed, int64_t count) {
   unpack_bits(packed.codes.bytes, packed.code_bits, codes);
   return codes;
 }
-
-std::vector<float> unpack_affine(const PackedWeight& packed) {
-  const auto num_scales = static_cast<size_t>(packed.affine_axis == 0 ? packed.rows() : 1);
-  QN_REQUIRE(packed.scales.size() == num_scales && packed.zero_points.size() == num_scales,
-             ErrorKind::kFormat, "scales of an affine weight: found ", packed.scales.size(), " and ",
-             packed.zero_points.size(), " zero points, expected ", num_scales, " of each");
-  const std::vector<uint16_t> codes = read_codes(packed, packed.numel());
-  std::vector<float> values(codes.size());
-  const auto cols = static_cast<size_t>(packed.cols());
-  for (size_t i = 0; i < codes.size(); ++i) {
-    const size_t channel = num_scales == 1 ? 0 : i / cols;
-    values[i] = packed.scales[channel] * static_cast<float>(int32_t{codes[i]} - packed.zero_points[channel]);
-  }
-  return values;
-}
-
-}  // namespace
 
 int64_t scalar_bytes(ScalarType type) {
   switch (type) {
@@ -163,7 +150,8 @@ int64_t PackedWeight::stored_bytes() const {
              int64_t{num_centroids} * block_size * scalar_bytes(centroid_type) + scale_bytes;
     }
     case Scheme::kAffine:
-      return packed_bytes(numel(), code_bits) + 4 * static_cast<int64_t>(scales.size() + zero_points.size());
+      return packed_bytes(numel(), code_bits) + 4 * static_cast<int64_t>(scales.size()) +
+             static_cast<int64_t>(zero_points.size());
   }
   return 0;
 }
@@ -243,9 +231,12 @@ std::vector<float> unpack_to_float(const PackedWeight& packed) {
     case Scheme::kDense:
       values = read_values(packed.dense.bytes, packed.dense_type, packed.numel(), "dense weight");
       break;
-    case Scheme::kAffine:
-      values = unpack_affine(packed);
+    case Scheme::kAffine: {
+      const AffineWeight weight = unpack_affine(packed);
+      values.resize(weight.codes.size());
+      dequantize_affine(weight.codes, packed.shape, weight.grid, values, base::SerialFor());
       break;
+    }
     case Scheme::kProduct: {
       const ProductMatrix matrix = unpack_product(packed);
       values.resize(static_cast<size_t>(packed.numel()));

@@ -32,6 +32,9 @@ std::string scales_name(const std::string& weight);
 std::string zero_points_name(const std::string& weight);
 std::string blob_name(const std::string& blob);
 
+/// "none", "static" or "dynamic".
+const char* activation_mode_name(ActivationMode mode);
+
 /// n rounded up to a multiple of 64: the size of a padded tensor with n bytes.
 int64_t padded_bytes(int64_t num_bytes);
 

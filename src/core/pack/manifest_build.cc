@@ -50,10 +50,27 @@ json weight_record(const PackedWeight& weight) {
   return record;
 }
 
+json activation_record(const Activations& activations) {
+  json layers = json::object();
+  for (const auto& [name, grid] : activations.layers) {
+    json& record = layers[name] = {{"bits", grid.bits}};
+    if (activations.mode != ActivationMode::kStatic) continue;
+    record["scale"] = grid.scale;
+    record["zero_point"] = grid.zero_point;
+  }
+  return {{"mode", activation_mode_name(activations.mode)}, {"layers", std::move(layers)}};
+}
+
 // Bytes of the vector, which the caller keeps alive.
 template <typename T>
 codec::ByteBlock borrow(const std::vector<T>& values) {
   return {std::as_bytes(std::span(values)), nullptr};
+}
+
+codec::ByteBlock zero_point_bytes(const std::vector<int32_t>& zero_points) {
+  std::vector<std::byte> bytes;
+  for (const int32_t zero_point : zero_points) bytes.push_back(static_cast<std::byte>(zero_point));
+  return codec::ByteBlock::own(std::move(bytes));
 }
 
 OutgoingTensor padded_tensor(std::string name, const codec::ByteBlock& data) {
@@ -80,8 +97,8 @@ void add_weight(std::vector<OutgoingTensor>& tensors, const std::string& name, c
       const auto count = static_cast<int64_t>(weight.scales.size());
       tensors.push_back(padded_tensor(codes_name(name), weight.codes));
       tensors.push_back(plain_tensor(scales_name(name), ScalarType::kF32, {count}, borrow(weight.scales)));
-      tensors.push_back(
-          plain_tensor(zero_points_name(name), ScalarType::kI32, {count}, borrow(weight.zero_points)));
+      tensors.push_back(plain_tensor(zero_points_name(name), ScalarType::kU8, {count},
+                                     zero_point_bytes(weight.zero_points)));
       break;
     }
   }
@@ -93,6 +110,18 @@ std::string codes_name(const std::string& weight) { return weight + ".codes"; }
 std::string centroids_name(const std::string& weight) { return weight + ".centroids"; }
 std::string scales_name(const std::string& weight) { return weight + ".scales"; }
 std::string zero_points_name(const std::string& weight) { return weight + ".zero_points"; }
+const char* activation_mode_name(ActivationMode mode) {
+  switch (mode) {
+    case ActivationMode::kNone:
+      return "none";
+    case ActivationMode::kStatic:
+      return "static";
+    case ActivationMode::kDynamic:
+      return "dynamic";
+  }
+  return "";
+}
+
 std::string blob_name(const std::string& blob) { return "blobs." + blob; }
 
 int64_t padded_bytes(int64_t num_bytes) { return base::round_up(num_bytes, kAlignment); }
@@ -102,7 +131,7 @@ std::string build_manifest(const ModelFile& file) {
   for (const auto& [name, weight] : file.weights) weights[name] = weight_record(weight);
   json blobs = json::object();
   for (const auto& [name, blob] : file.blobs) blobs[name] = {{"bytes", blob.bytes.size()}};
-  const json manifest = {
+  json manifest = {
       {"format_version", file.format_version},
       {"kind", file.kind},
       {"architecture", file.architecture},
@@ -113,6 +142,9 @@ std::string build_manifest(const ModelFile& file) {
       {"training", section(file.training_json, "training")},
       {"blobs", std::move(blobs)},
   };
+  if (file.activations.mode != ActivationMode::kNone) {
+    manifest["activations"] = activation_record(file.activations);
+  }
   return dump_json(manifest);
 }
 

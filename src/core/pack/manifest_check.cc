@@ -73,6 +73,19 @@ class Checker {
     }
   }
 
+  void check_activations(const Activations& activations) const {
+    const char* mode = activation_mode_name(activations.mode);
+    require((activations.mode == ActivationMode::kNone) == activations.layers.empty(), "activations: found ",
+            activations.layers.size(), " layers for the mode ", mode);
+    for (const auto& [name, grid] : activations.layers) {
+      require(!name.empty(), "activations: found a layer without a name");
+      const std::string place = str_cat("activations of ", name);
+      check_affine_bits(place, "bits", grid.bits);
+      check_scale(place, "scale", grid.scale);
+      check_zero_point(place, "zero_point", grid.zero_point, grid.bits);
+    }
+  }
+
   void check_kind(const ModelFile& file) const {
     require(file.format_version == kFormatVersion, "format version: found ", file.format_version,
             ", expected ", kFormatVersion);
@@ -145,20 +158,37 @@ class Checker {
                  tensor_bytes({weight.num_centroids, weight.block_size}, weight.centroid_type, place));
   }
 
+  void check_affine_bits(const std::string& place, const char* what, int bits) const {
+    require(bits >= 2 && bits <= 8, place, ": ", what, ": found ", bits, ", expected 2 to 8");
+  }
+
+  void check_scale(const std::string& place, const char* what, float scale) const {
+    require(std::isfinite(scale) && scale >= 0x1p-126f, place, ": ", what, ": found ", scale,
+            ", expected a finite number of at least 2^-126");
+  }
+
+  void check_zero_point(const std::string& place, const char* what, int32_t zero_point, int bits) const {
+    require(zero_point >= 0 && zero_point < 1 << bits, place, ": ", what, ": found ", zero_point,
+            ", expected 0 to ", (1 << bits) - 1);
+  }
+
   void check_affine(const std::string& place, const PackedWeight& weight) const {
-    require(weight.code_bits >= 2 && weight.code_bits <= 8, place, ": code_bits: found ", weight.code_bits,
-            ", expected 2 to 8");
-    require(weight.affine_axis == -1 || weight.affine_axis == 0, place, ": axis: found ", weight.affine_axis,
-            ", expected -1 (per tensor) or 0 (per output channel)");
+    check_affine_bits(place, "code_bits", weight.code_bits);
+    const auto rank = static_cast<int>(weight.shape.size());
+    require(weight.affine_axis >= -1 && weight.affine_axis < rank, place, ": axis: found ",
+            weight.affine_axis, ", expected -1 (per tensor) or a dimension, less than ", rank);
     check_codes(place, weight, weight.numel());
-    const size_t count = weight.affine_axis == 0 ? static_cast<size_t>(weight.shape[0]) : 1;
+    const size_t count = weight.affine_axis < 0
+                             ? 1
+                             : static_cast<size_t>(weight.shape[static_cast<size_t>(weight.affine_axis)]);
     require(weight.scales.size() == count, place, ": scales: found ", weight.scales.size(), ", expected ",
             count);
     require(weight.zero_points.size() == count, place, ": zero_points: found ", weight.zero_points.size(),
             ", expected ", count);
-    const auto good = [](float scale) { return std::isfinite(scale) && scale >= 0; };
-    require(std::all_of(weight.scales.begin(), weight.scales.end(), good), place,
-            ": scales: found a negative or infinite one, expected finite numbers of at least 0");
+    for (const float scale : weight.scales) check_scale(place, "scales", scale);
+    for (const int32_t zero_point : weight.zero_points) {
+      check_zero_point(place, "zero_points", zero_point, weight.code_bits);
+    }
   }
 
   static std::vector<std::string> part_names(const std::string& name, const PackedWeight& weight) {
@@ -196,6 +226,7 @@ void check_model_file(const ModelFile& file, ErrorKind kind) {
   for (const auto& [name, tensor] : file.tensors) checker.check_tensor(name, tensor);
   checker.check_names(file);
   checker.check_ties(file);
+  checker.check_activations(file.activations);
 }
 
 }  // namespace quantnoise::pack

@@ -109,11 +109,13 @@ void read_affine(const JsonObject& record, const std::string& name, TensorPool& 
   record.allow_only({"scheme", "shape", "zero_row", "code_bits", "code_bytes", "axis"});
   weight.scheme = Scheme::kAffine;
   weight.code_bits = static_cast<int>(record.integer("code_bits", 2, 8));
-  weight.affine_axis = static_cast<int>(record.integer("axis", -1, 0));
+  weight.affine_axis = static_cast<int>(record.integer("axis", -1, kMaxRank - 1));
   weight.codes =
       take_padded(pool, codes_name(name), record.integer("code_bytes", 0, kMaxCount), record.place());
   weight.scales = take_vector<float>(pool, scales_name(name), ScalarType::kF32, record.place());
-  weight.zero_points = take_vector<int32_t>(pool, zero_points_name(name), ScalarType::kI32, record.place());
+  const std::vector<uint8_t> zero_points =
+      take_vector<uint8_t>(pool, zero_points_name(name), ScalarType::kU8, record.place());
+  weight.zero_points.assign(zero_points.begin(), zero_points.end());
 }
 
 PackedWeight read_weight(const JsonObject& record, const std::string& name, TensorPool& pool) {
@@ -134,6 +136,37 @@ PackedWeight read_weight(const JsonObject& record, const std::string& name, Tens
   return weight;
 }
 
+ActivationMode read_activation_mode(const JsonObject& record) {
+  const std::string found = record.text("mode");
+  for (const ActivationMode mode :
+       {ActivationMode::kNone, ActivationMode::kStatic, ActivationMode::kDynamic}) {
+    if (found == activation_mode_name(mode)) return mode;
+  }
+  throw Error(ErrorKind::kFormat,
+              str_cat(record.place(), ": mode: found '", found, "', expected one of none, static, dynamic"));
+}
+
+Activations read_activations(const JsonObject& record) {
+  record.allow_only({"mode", "layers"});
+  Activations activations;
+  activations.mode = read_activation_mode(record);
+  const JsonObject layers = record.object("layers");
+  for (const auto& [name, value] : layers.value().items()) {
+    const JsonObject layer(value, str_cat("activations of ", name));
+    ActivationGrid grid;
+    grid.bits = static_cast<int>(layer.integer("bits", 2, 8));
+    if (activations.mode == ActivationMode::kStatic) {
+      layer.allow_only({"bits", "scale", "zero_point"});
+      grid.scale = static_cast<float>(layer.number("scale"));
+      grid.zero_point = static_cast<int32_t>(layer.integer("zero_point", 0, (1 << grid.bits) - 1));
+    } else {
+      layer.allow_only({"bits"});
+    }
+    activations.layers.emplace(name, grid);
+  }
+  return activations;
+}
+
 int read_version(const JsonObject& manifest) {
   const int64_t version = manifest.integer("format_version", 0, kMaxInt);
   if (version != kFormatVersion) {
@@ -152,10 +185,12 @@ ModelFile assemble(const Container& container) {
   // First: what else may be wrong with a file of another version is not for this reader to say.
   file.format_version = read_version(manifest);
   manifest.allow_only({"format_version", "kind", "architecture", "options", "weights", "ties", "history",
-                       "training", "blobs"});
+                       "training", "blobs", "activations"});
   file.kind = manifest.text("kind");
   file.architecture = manifest.text("architecture");
   file.options_json = dump_json(manifest.object("options").value());
+  // Absent from the files of models that quantize none.
+  if (manifest.has("activations")) file.activations = read_activations(manifest.object("activations"));
   file.history_json = dump_json(manifest.object("history").value());
   file.training_json = dump_json(manifest.object("training").value());
 

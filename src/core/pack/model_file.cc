@@ -53,8 +53,8 @@ SizeReport account(const ModelFile& file, uint64_t header_bytes, uint64_t file_b
         report.centroid_bytes += weight.centroids.bytes.size();
         break;
       case codec::Scheme::kAffine:
-        report.affine_bytes += weight.codes.bytes.size() + weight.scales.size() * sizeof(float) +
-                               weight.zero_points.size() * sizeof(int32_t);
+        report.affine_bytes +=
+            weight.codes.bytes.size() + weight.scales.size() * sizeof(float) + weight.zero_points.size();
         break;
     }
   }

@@ -104,7 +104,7 @@ json weight_json(const std::string& name, const codec::PackedWeight& weight, con
     object["centroid_type"] = type_name(weight.centroid_type);
   } else if (weight.scheme == codec::Scheme::kAffine) {
     object["bits"] = weight.code_bits;
-    object["per_channel"] = weight.affine_axis == 0;
+    object["per_channel"] = weight.affine_axis >= 0;
   } else {
     object["type"] = type_name(weight.dense_type);
   }
