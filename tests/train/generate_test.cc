@@ -27,7 +27,7 @@ std::shared_ptr<models::LanguageModel> small_model() {
 
 text::Dictionary small_dictionary() {
   text::Dictionary dictionary;
-  for (int i = 0; i < 36; ++i) dictionary.add_symbol("w" + std::to_string(i));
+  for (int i = 0; i < 36; ++i) dictionary.add_symbol(str_cat("w", i));
   return dictionary;
 }
 

@@ -33,7 +33,7 @@ std::shared_ptr<models::LanguageModel> small_model(int seed) {
 
 text::Dictionary small_dictionary(int64_t size = kVocabulary) {
   text::Dictionary dictionary;
-  while (dictionary.size() < size) dictionary.add_symbol("w" + std::to_string(dictionary.size()));
+  while (dictionary.size() < size) dictionary.add_symbol(str_cat("w", dictionary.size()));
   return dictionary;
 }
 

@@ -55,17 +55,23 @@ const Options& base_options() {
 
 std::vector<nlohmann::json> parse_lines(const std::vector<std::string>& lines) {
   std::vector<nlohmann::json> objects;
-  for (const std::string& line : lines) objects.push_back(nlohmann::json::parse(line));
+  for (const std::string& line : lines) {
+    nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object()) object = {{"event", "line"}, {"text", line}};
+    objects.push_back(std::move(object));
+  }
   return objects;
 }
 
 struct Lines {
   std::vector<std::string> results;
   std::vector<std::string> messages;
-  train::Output output() {
+  std::vector<std::string> status;
+  train::Output output(bool on_terminal = false) {
     train::Output output;
     output.result = [this](const std::string& line) { results.push_back(line); };
     output.message = [this](const std::string& line) { messages.push_back(line); };
+    if (on_terminal) output.status = [this](const std::string& line) { status.push_back(line); };
     return output;
   }
 };
@@ -77,6 +83,11 @@ std::string bytes_text(std::span<const std::byte> bytes) {
 }
 
 }  // namespace
+
+Options with(Options options, const Options& changes) {
+  for (const auto& [name, value] : changes) options[name] = value;
+  return options;
+}
 
 std::vector<nlohmann::json> RunResult::events(const std::string& name) const {
   std::vector<nlohmann::json> found;
@@ -108,9 +119,11 @@ RunFixture::RunFixture() {
 
 RunResult RunFixture::train(const std::string& save_dir, const Options& changes,
                             const StopRequest& stop) const {
-  Options options = base_options();
-  for (const auto& [name, value] : changes) options[name] = value;
-  return run_with("", save_dir, options, stop);
+  return run_with("", save_dir, with(base_options(), changes), stop);
+}
+
+RunResult RunFixture::train_on_terminal(const std::string& save_dir, const Options& changes) const {
+  return run_with("", save_dir, with(base_options(), changes), {}, /*on_terminal=*/true);
 }
 
 RunResult RunFixture::train_recipe(const std::string& recipe, const std::string& save_dir,
@@ -121,7 +134,7 @@ RunResult RunFixture::train_recipe(const std::string& recipe, const std::string&
 }
 
 RunResult RunFixture::run_with(const std::string& recipe, const std::string& save_dir, Options options,
-                               const StopRequest& stop) const {
+                               const StopRequest& stop, bool on_terminal) const {
   config::OptionTable table;
   train::declare_train_options(table);
   config::OptionValues values(table);
@@ -134,9 +147,11 @@ RunResult RunFixture::run_with(const std::string& recipe, const std::string& sav
   Lines lines;
   int calls = 0;
   RunResult result;
-  result.exit_code = train::run_training(values, lines.output(), [&] { return stop && stop(++calls); });
+  result.exit_code =
+      train::run_training(values, lines.output(on_terminal), [&] { return stop && stop(++calls); });
   result.results = parse_lines(lines.results);
   result.messages = parse_lines(lines.messages);
+  result.status = lines.status;
   return result;
 }
 

@@ -15,10 +15,15 @@ namespace quantnoise::test {
 
 using Options = std::map<std::string, std::string>;
 
+/// Options changed by these.
+Options with(Options options, const Options& changes);
+
 struct RunResult {
   int exit_code = -1;
+  // Lines that are not JSON become the text of an event "line".
   std::vector<nlohmann::json> results;   ///< lines of the result stream
   std::vector<nlohmann::json> messages;  ///< lines of the message stream
+  std::vector<std::string> status;       ///< what a terminal's updating line showed
 
   /// The results or messages of this name, in order.
   std::vector<nlohmann::json> events(const std::string& name) const;
@@ -36,6 +41,8 @@ class RunFixture : public testing::Test {
   /// Trains with the base options changed by these. save_dir: name of a folder inside the test's.
   RunResult train(const std::string& save_dir, const Options& changes = {},
                   const StopRequest& stop = {}) const;
+  /// The same where messages go to a terminal.
+  RunResult train_on_terminal(const std::string& save_dir, const Options& changes = {}) const;
   /// Trains as a recipe file says, changed by these options; data and save_dir are the test's.
   RunResult train_recipe(const std::string& recipe, const std::string& save_dir,
                          const Options& changes) const;
@@ -56,7 +63,7 @@ class RunFixture : public testing::Test {
 
  private:
   RunResult run_with(const std::string& recipe, const std::string& save_dir, Options options,
-                     const StopRequest& stop) const;
+                     const StopRequest& stop, bool on_terminal = false) const;
 
   TemporaryFolder folder_;
 };

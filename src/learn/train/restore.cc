@@ -1,5 +1,6 @@
 #include "learn/train/restore.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "learn/train/checkpoint.h"
@@ -60,10 +61,14 @@ void check_resume(const RestoreSource& source, const config::OptionValues& value
 }
 
 /// Whether the run of this checkpoint took out the same layers already.
-bool are_cut(const TrainingState& state, const std::vector<int64_t>& layers) {
+bool are_cut(const TrainingState& state, std::vector<int64_t> layers) {
   const auto options = nlohmann::json::parse(state.options, nullptr, /*allow_exceptions=*/false);
-  const auto found = options.is_object() ? options.find(kLayersToKeep) : options.end();
-  return options.is_object() && found != options.end() && *found == nlohmann::json(layers);
+  if (!options.is_object() || !options.contains(kLayersToKeep) || !options[kLayersToKeep].is_array())
+    return false;
+  auto cut = options[kLayersToKeep].get<std::vector<nlohmann::json>>();
+  std::sort(cut.begin(), cut.end());
+  std::sort(layers.begin(), layers.end());
+  return nlohmann::json(cut) == nlohmann::json(layers);
 }
 
 }  // namespace
