@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <iterator>
 #include <regex>
+#include <sstream>
 
 #include "fixture.h"
 
@@ -101,6 +104,115 @@ TEST_F(CommandLine, ValuesMayBeginWithDashesAndParentheses) {
         "warmup-init-lr: \"-0.5\"", "quant-noise-rescale: false", "fp16: true", "lr: [2]"}) {
     EXPECT_THAT(dump, HasSubstr(std::string("\n") + line + "\n"));
   }
+}
+
+/// The words of a text, as a shell without quotes takes them.
+std::vector<std::string> split(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+TEST_F(CommandLine, ABlankLostAtALineBreakIsFoundAgain) {
+  const std::string dump =
+      qn_ok({"train", "data", "--max-tokens", "2944", "--tokens-per-sample", "2944--momentum", "0.99",
+             "--clip_norm", "0.1--weight_decay", "0.5", "--save-dir", "2944--runs", "--dump-config"})
+          .out;
+  for (const char* line : {"max-tokens: 2944", "tokens-per-sample: 2944", "momentum: 0.99", "clip-norm: 0.1",
+                           "weight-decay: 0.5", "save-dir: 2944--runs"}) {
+    EXPECT_THAT(dump, HasSubstr(std::string("\n") + line + "\n"));
+  }
+  const Result unknown = qn({"train", "data", "--tokens-per-sample", "2944--momentun", "0.99"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("option --tokens-per-sample: found '2944--momentun'"));
+}
+
+TEST_F(CommandLine, OfARepeatedOptionTheLastWins) {
+  const std::string recipe = write("recipe.yaml", "max-update: 5\nlr: 3\n");
+  const std::string dump =
+      qn_ok(split("train data --max-update 13500 --lr 1 --update-freq 3 --fp16 --batch-size 4 "
+                  "--max-update 3 --lr 2,1 --update_freq 1,2 --fp16 false --max-sentences 8 "
+                  "--seed 1 --seed 2 --seed=3 --dump-config --config " +
+                  recipe))
+          .out;
+  for (const char* line :
+       {"max-update: 3", "lr: [2,1]", "update-freq: [1,2]", "fp16: false", "batch-size: 8", "seed: 3"}) {
+    EXPECT_THAT(dump, HasSubstr(std::string("\n") + line + "\n"));
+  }
+}
+
+/// fairseq's command to quantize its Wikitext-103 model, as it is printed: with a blank lost and options
+/// twice.
+constexpr const char* kQuantizeAsPrinted =
+    "--adaptive-input --adaptive-input-cutoff 20000,60000 --adaptive-input-factor 4 "
+    "--adaptive-softmax-cutoff 20000,60000 --adaptive-softmax-dropout 0.2 --adaptive-softmax-factor 4.0 "
+    "--arch transformer_lm_gbw --attention-dropout 0.1 --dropout 0.2 --relu-dropout 0.1 --bucket-cap-mb 25 "
+    "--char-embedder-highway-layers 2 --character-embedding-dim 4 --clip-norm 0.1 --criterion adaptive_loss "
+    "--ddp-backend no_c10d --decoder-attention-heads 8 --decoder-embed-dim 1024 --decoder-ffn-embed-dim 4096 "
+    "--decoder-input-dim 1024 --decoder-layers 16 --decoder-normalize-before --decoder-output-dim 1024 "
+    "--fp16 "
+    "--keep-last-epochs -1 --min-lr 0.0001 --lr-period-updates 270000 --lr-scheduler cosine --lr-shrink 0.75 "
+    "--lr 0.05 --stop-min-lr 1e-09 --max-tokens 2944 --tokens-per-sample 2944--momentum 0.99 "
+    "--no-epoch-checkpoints --no-progress-bar --optimizer nag --required-batch-size-multiple 8 "
+    "--sample-break-mode none --t-mult 2.0 --skip-invalid-size-inputs-valid-test --tie-adaptive-proj "
+    "--tie-adaptive-weights --update-freq 3 --weight-decay 0 --seed 1 --log-interval 100 --no-progress-bar "
+    "--skip-invalid-size-inputs-valid-test --restore-file path/to/trained/lm/with/quant/noise "
+    "--max-update 13500 --quantization-config-path /path/to/config/yaml";
+
+TEST_F(CommandLine, TheQuantizeCommandIsTakenAsPrinted) {
+  std::vector<std::string> arguments = {"train", "--task", "language_modeling", "/path/to/wikitext-103/data"};
+  for (const std::string& word : split(kQuantizeAsPrinted)) arguments.push_back(word);
+  for (const char* word : {"--max-update", "3", "--dump-config"}) arguments.emplace_back(word);
+  const Result result = qn_ok(arguments);
+  for (const char* line :
+       {"data: /path/to/wikitext-103/data", "tokens-per-sample: 2944", "momentum: 0.99", "max-update: 3",
+        "adaptive-softmax-cutoff: [20000,60000]", "tie-adaptive-proj: true", "keep-last-epochs: \"-1\"",
+        "quantization-config-path: /path/to/config/yaml", "skip-invalid-size-inputs-valid-test: true"}) {
+    EXPECT_THAT(result.out, HasSubstr(std::string("\n") + line + "\n"));
+  }
+  const size_t without_effect = result.out.find("\n# without effect here\n");
+  ASSERT_NE(without_effect, std::string::npos);
+  for (const char* line : {"ddp-backend: no_c10d", "bucket-cap-mb: 25", "char-embedder-highway-layers: 2",
+                           "character-embedding-dim: 4"}) {
+    EXPECT_GT(result.out.find(std::string("\n") + line + "\n"), without_effect) << line;
+  }
+}
+
+TEST_F(CommandLine, OptionsWithoutEffectAreListedOnce) {
+  std::vector<std::string> arguments = {"train",        "--task",     "language_modeling",
+                                        prepare_data(), "--save-dir", path("run")};
+  // The same command for a model of this test's size: of repeated options the last wins.
+  const std::string small =
+      " --decoder-embed-dim 32 --decoder-ffn-embed-dim 32 --decoder-input-dim 32 --decoder-output-dim 32 "
+      "--decoder-layers 1 --adaptive-input-cutoff 8,16 --adaptive-softmax-cutoff 8,16 "
+      "--adaptive-input-factor 2 "
+      "--adaptive-softmax-factor 2 --max-tokens 256 --tokens-per-sample 32 --update-freq 1 --max-update 3 "
+      "--decoder-attention-heads 2 --threads 1 --quantization-config-path " +
+      std::string(QN_SOURCE_DIR) + "/recipes/wiki103_ipq.yaml";
+  for (const std::string& word : split(kQuantizeAsPrinted + small)) {
+    arguments.push_back(word);
+  }
+  const auto restore = std::find(arguments.begin(), arguments.end(), "--restore-file");
+  arguments.erase(restore, restore + 2);
+  const Result result = qn_ok(arguments);
+  const std::string listed =
+      "options without effect here: --ddp-backend, --bucket-cap-mb, --char-embedder-highway-layers, "
+      "--character-embedding-dim\n";
+  EXPECT_THAT(result.err, HasSubstr(listed));
+  EXPECT_EQ(result.err.find("without effect", result.err.find(listed) + listed.size()), std::string::npos);
+  EXPECT_THAT(result.err, HasSubstr("--fp16: on a CPU this means bfloat16"));
+  EXPECT_THAT(result.out, HasSubstr("stage | stage 3"));
+}
+
+TEST_F(CommandLine, ADumpedConfigurationTrainsTheSameModel) {
+  const std::vector<std::string> few = {"--max-update", "2", "--quant-noise-pq", "0.1"};
+  const Result direct = qn_ok(train_arguments(path("direct"), few));
+  std::vector<std::string> arguments = train_arguments(path("again"), few);
+  arguments.emplace_back("--dump-config");
+  const std::string recipe = write("dumped.yaml", qn_ok(arguments).out);
+  const Result again = qn_ok({"train", "--config", recipe});
+  EXPECT_EQ(last_event(again.out, "done")["valid_loss"], last_event(direct.out, "done")["valid_loss"]);
+  EXPECT_TRUE(read_file(path("again/model.qn")) == read_file(path("direct/model.qn")));
+  EXPECT_THAT(again.err, testing::Not(HasSubstr("without effect")));
 }
 
 TEST_F(CommandLine, RecipesRankBelowTheCommandLineAndAreDumpedWhole) {

@@ -372,8 +372,3 @@ TEST_F(SharedLayers, AreKeptAndTakenOutTogether) {
 
 }  // namespace
 }  // namespace quantnoise::test
-TEST(Tmp, Draws) {
-  using namespace quantnoise;
-  for (uint64_t s = 1; s < 4; ++s) for (uint64_t u = 0; u < 8; ++u) { quant::set_noise_clock({s, u, 0});
-   std::string t; for (int i = 0; i < 6; ++i) t += nn::layer_is_dropped("decoder.layerdrop", i, 0.5, true) ? 'x' : '.'; printf("%lu %lu %s\n", s, u, t.c_str()); }
-}

@@ -114,7 +114,7 @@ Cases regularization_cases() {
       {"activation-dropout", {}, {"0.2"}},
       {"relu-dropout", {}, {"0.2"}},
       {"adaptive-softmax-dropout", adaptive(), {"0.2"}},
-      {"decoder-layerdrop", {}, {"0.5", "0.9"}},
+      {"decoder-layerdrop", {{"decoder-layers", "6"}}, {"0.2", "0.5"}},
   };
 }
 
