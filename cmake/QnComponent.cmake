@@ -16,6 +16,10 @@ function(qn_set_isa_flags)
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
         "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mavx2;-mfma;-mf16c;-Wno-maybe-uninitialized;-Wno-uninitialized")
     endif()
+    # Every set gives the same bits: no compiler may fuse a product and a sum on its own.
+    if(source MATCHES "/lookup[^/]*\\.cc$")
+      set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS "-ffp-contract=off")
+    endif()
   endforeach()
 endfunction()
 

@@ -14,18 +14,20 @@ namespace quantnoise::kernels {
 
 namespace {
 
-#define QN_KERNEL_TABLE(set)                                                                              \
+#define QN_KERNEL_TABLE(name, set)                                                                        \
   KernelTable {                                                                                           \
-#set, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::select_not_above, \
+    name, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::select_not_above, \
         set::accumulate, set::decode_f32, set::decode_u16, set::noise_f32, set::noise_bf16                \
   }
 
-constexpr KernelTable kPortable = QN_KERNEL_TABLE(portable);
+constexpr KernelTable kPortable = QN_KERNEL_TABLE("portable", portable);
 
 #if QN_KERNELS_X86
 
-constexpr KernelTable kAvx2 = QN_KERNEL_TABLE(avx2);
-constexpr KernelTable kAvx512 = QN_KERNEL_TABLE(avx512);
+constexpr KernelTable kAvx2 = QN_KERNEL_TABLE("avx2", avx2);
+constexpr KernelTable kAvx512 = QN_KERNEL_TABLE("avx512", avx512);
+// The loops of the codec gain nothing from VNNI and VBMI; the tables beside this one do.
+constexpr KernelTable kAvx512Vnni = QN_KERNEL_TABLE("avx512vnni", avx512);
 
 bool machine_has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
@@ -34,6 +36,10 @@ bool machine_has_avx2() {
 bool machine_has_avx512() {
   return machine_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+bool machine_has_avx512vnni() {
+  return machine_has_avx512() && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
 }
 
 std::string processor_name() {
@@ -76,10 +82,13 @@ std::span<const KernelSet> known_kernel_sets() {
 #if QN_KERNELS_X86
   static const KernelSet sets[] = {{"portable", &kPortable, true},
                                    {"avx2", &kAvx2, machine_has_avx2()},
-                                   {"avx512", &kAvx512, machine_has_avx512()}};
+                                   {"avx512", &kAvx512, machine_has_avx512()},
+                                   {"avx512vnni", &kAvx512Vnni, machine_has_avx512vnni()}};
 #else
-  static const KernelSet sets[] = {
-      {"portable", &kPortable, true}, {"avx2", nullptr, false}, {"avx512", nullptr, false}};
+  static const KernelSet sets[] = {{"portable", &kPortable, true},
+                                   {"avx2", nullptr, false},
+                                   {"avx512", nullptr, false},
+                                   {"avx512vnni", nullptr, false}};
 #endif
   return sets;
 }

@@ -1,0 +1,59 @@
+#pragma once
+// A weight that multiplies vectors: what the layers of the runtime see, whatever the file holds.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "quantnoise/base/parallel.h"
+
+namespace quantnoise::runtime {
+
+/// How exact a product is, as relative squared error of y against the stored weight in exact arithmetic.
+enum class Arithmetic {
+  kPrecise,  ///< at most 1e-8: tables of 16 bits, or fp32
+  kFast,     ///< at most 2e-4 on inputs as networks have them: tables of 8 bits
+};
+
+/// How a product is computed. kAuto takes what measured fastest for the number of rows.
+enum class Method { kAuto, kLookup, kDecode };
+
+/// Memory that products use and leave for the next one. One product at a time; a product without one
+/// allocates its own.
+class Workspace {
+ public:
+  Workspace();
+  ~Workspace();
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+struct MultiplyOptions {
+  Arithmetic arithmetic = Arithmetic::kPrecise;
+  Method method = Method::kAuto;
+  const base::ParallelFor* parallel_for = nullptr;  ///< null: the calling thread alone
+  Workspace* workspace = nullptr;
+};
+
+class Matrix {
+ public:
+  virtual ~Matrix() = default;
+  virtual int64_t rows() const = 0;
+  virtual int64_t cols() const = 0;
+
+  /// y = x Wᵀ + bias. x: (n, cols); bias: (rows) or empty; y: (n, rows). The same bits for any number of
+  /// threads; whether a row of x is alone or among others may change the method and with it the rounding.
+  virtual void multiply(std::span<const float> x, int64_t n, std::span<const float> bias, std::span<float> y,
+                        const MultiplyOptions& options) const = 0;
+
+  /// Memory held beside the stored bytes.
+  virtual int64_t owned_bytes() const = 0;
+};
+
+}  // namespace quantnoise::runtime

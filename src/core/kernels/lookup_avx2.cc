@@ -1,0 +1,13 @@
+#if defined(__x86_64__)
+
+#include "core/kernels/lookup_build.h"
+#include "core/kernels/lookup_shuffle.h"
+
+namespace quantnoise::kernels {
+
+const LookupKernels kLookupAvx2 = {"avx2", kVectorLanes, quantize_input, build_chunk<true>,
+                                   add_rows<ShuffleTable, 2>};
+
+}  // namespace quantnoise::kernels
+
+#endif

@@ -1,0 +1,238 @@
+#pragma once
+// Rounding of the input and building of the tables, compiled once for each instruction set with vectors.
+
+#include "core/kernels/lookup_ranges.h"
+
+namespace quantnoise::kernels {
+namespace {
+
+/// kLanes blocks from `block` on.
+inline void quantize_blocks(const float* x, const LookupInput& input, int64_t block) {
+  const int64_t count = input.num_blocks - block;
+  Floats values[2 * kMaxPairs + 1];
+  Floats norm = set_f32(0);
+  for (int j = 0; j < input.block_size; ++j) {
+    values[j] = count > 0 ? gather(x + block * input.block_size + j, input.block_size, count) : set_f32(0);
+    norm = add_f32(norm, mul_f32(values[j], values[j]));
+  }
+  values[input.block_size] = set_f32(0);  // fills the last pair of an odd size
+  const Floats root = root_f32(norm);
+  const Floats inverse = keep_where_positive(div_f32(set_f32(kIntegerNorm), root), norm);
+  store_floats(input.norms + block, norm);
+  store_floats(input.factors + block, div_f32(root, set_f32(kIntegerNorm)));
+  int32_t* to =
+      input.pairs + (block / kBlocksInGroup) * input.num_pairs * kBlocksInGroup + block % kBlocksInGroup;
+  for (int p = 0; p < input.num_pairs; ++p) {
+    const Ints low = bits_and(to_ints(mul_f32(values[2 * p], inverse)), set_i32(0xffff));
+    const Ints high = shift_left_i32<16>(to_ints(mul_f32(values[2 * p + 1], inverse)));
+    store_ints(to + p * kBlocksInGroup, bits_or(low, high));
+  }
+}
+
+inline void quantize_input(const float* x, const LookupInput& input) noexcept {
+  const int64_t num_padded = (input.num_blocks + kBlocksInGroup - 1) / kBlocksInGroup * kBlocksInGroup;
+  for (int64_t block = 0; block < num_padded; block += kLanes) quantize_blocks(x, input, block);
+}
+
+/// Dot products of a block with kLanes centroids.
+template <int kPairs>
+struct BlockProducts {
+  explicit BlockProducts(const int32_t* block) {
+    for (int p = 0; p < kPairs; ++p) x[p] = set_i32(block[p * kBlocksInGroup]);
+  }
+  Ints with(const int32_t* centroids, int vector) const {
+    Ints sums = zero_ints();
+    for (int p = 0; p < kPairs; ++p)
+      sums = add_products(sums, x[p], load_ints(centroids + (vector * kPairs + p) * kLanes));
+    return sums;
+  }
+  Ints x[kPairs];
+};
+
+/// Replaces rows 1 … 7 of 16 bytes in both halves of a plane of 256 by their differences to the row above:
+/// what the look-up by byte shuffles adds up again.
+inline void make_differences(uint8_t* plane) {
+  for (int half = 0; half < 2; ++half) {
+    for (int row = 7; row > 0; --row) {
+      auto* at = reinterpret_cast<__m128i*>(plane + half * 128 + row * 16);
+      _mm_storeu_si128(at, _mm_sub_epi8(_mm_loadu_si128(at), _mm_loadu_si128(at - 1)));
+    }
+  }
+}
+
+/// Everything about one chunk.
+struct ChunkWork {
+  const LookupCodebook& codebook;
+  const LookupInput& input;
+  const LookupTables& tables;
+  LookupChunk& chunk;
+  EntryRange ranges = {};
+
+  const int32_t* pairs(int i) const { return block_pairs(input, tables.order[chunk.first + i]); }
+  uint8_t* entries(int i, int64_t bytes) const { return tables.entries + (chunk.first + i) * bytes; }
+  void load_factors() {
+    for (int i = 0; i < chunk.num_blocks; ++i)
+      ranges.factor[i] = input.factors[tables.order[chunk.first + i]];
+  }
+};
+
+/// Tables of 256 entries of 8 bits. Upper halves of the products are kept in twos: four vectors of products
+/// give two of them and, in the end, one of bytes.
+template <int kPairs, bool kDifferences>
+void build_bytes_256(ChunkWork& work, Prefetcher& prefetcher) {
+  alignas(64) int16_t upper[kMaxChunkBlocks][256];
+  IntegerRanges ranges;
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const BlockProducts<kPairs> products(work.pairs(i));
+    Ints low = set_i16(0x7fff), high = set_i16(-0x8000);
+    for (int v = 0; v < 256 / kLanes; v += 2) {
+      const Ints two = zip_upper_halves(products.with(work.codebook.shared_pairs, v),
+                                        products.with(work.codebook.shared_pairs, v + 1));
+      store_ints(upper[i] + v * kLanes, two);
+      low = min_i16(low, two);
+      high = max_i16(high, two);
+    }
+    ranges.set(i, low, high);
+    prefetcher.advance();
+  }
+  ranges.finish(work.ranges);
+  const ByteSteps steps(work.ranges, work.codebook.shared_factor * kUpperHalf, work.chunk);
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const Ints low = set_i16(static_cast<int16_t>(steps.low[i]));
+    const Ints multiplier = set_i16(static_cast<int16_t>(steps.multiplier[i]));
+    const auto words = [&](int at) {
+      return upper_product_u16(sub_i16(load_ints(upper[i] + at), low), multiplier);
+    };
+    uint8_t* to = work.entries(i, 256);
+    for (int at = 0; at < 256; at += kVectorBytes)
+      store_ints(to + at, pack_u16(words(at), words(at + kVectorBytes / 2)));
+    if (kDifferences) make_differences(to);
+  }
+}
+
+/// Products with the centroids' own factors.
+template <int kPairs>
+Floats scaled(const BlockProducts<kPairs>& products, const LookupCodebook& codebook, int vector) {
+  return mul_f32(to_floats(products.with(codebook.own_pairs, vector)),
+                 load_floats(codebook.own_factors + vector * kLanes));
+}
+
+/// Tables of 256 entries of 16 bits: a plane of low bytes, then one of high bytes. The products are computed
+/// twice: those of a chunk would not stay in the first-level cache.
+template <int kPairs, bool kDifferences>
+void build_words_256(ChunkWork& work, Prefetcher& prefetcher) {
+  FloatRanges ranges;
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const BlockProducts<kPairs> products(work.pairs(i));
+    Floats low = set_f32(__builtin_inff()), high = set_f32(-__builtin_inff());
+    for (int v = 0; v < 256 / kLanes; ++v) {
+      const Floats value = scaled(products, work.codebook, v);
+      low = min_f32(low, value);
+      high = max_f32(high, value);
+    }
+    ranges.set(i, low, high);
+    prefetcher.advance();
+  }
+  ranges.finish(work.ranges);
+  const WordSteps steps(work.ranges, work.chunk);
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const BlockProducts<kPairs> products(work.pairs(i));
+    const Floats low = set_f32(work.ranges.low[i]), multiplier = set_f32(steps.multiplier[i]);
+    const auto words = [&](int vector) {
+      return to_ints(mul_f32(sub_f32(scaled(products, work.codebook, vector), low), multiplier));
+    };
+    uint8_t* to = work.entries(i, 512);
+    for (int v = 0; v < 256 / kLanes; v += 4) {
+      const Ints first = pack_u32(words(v), words(v + 1)), second = pack_u32(words(v + 2), words(v + 3));
+      const Ints low_byte = set_i16(0xff);
+      store_ints(to + v * kLanes, pack_u16(bits_and(first, low_byte), bits_and(second, low_byte)));
+      store_ints(to + 256 + v * kLanes, pack_u16(shift_right_u16<8>(first), shift_right_u16<8>(second)));
+    }
+    if (kDifferences) {
+      make_differences(to);
+      make_differences(to + 256);
+    }
+    prefetcher.advance();
+  }
+}
+
+/// Tables of 16 entries: one or two vectors of products a block; packed they fill the first dwords of every
+/// lane of 128 bits.
+constexpr int kLastOf16 = 16 / kLanes - 1;
+
+template <int kPairs>
+void build_bytes_16(ChunkWork& work, Prefetcher& prefetcher) {
+  alignas(64) int16_t upper[kMaxChunkBlocks][2 * kLanes];
+  IntegerRanges ranges;
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const BlockProducts<kPairs> products(work.pairs(i));
+    const Ints two = pack_i32(shift_right_i32<16>(products.with(work.codebook.shared_pairs, 0)),
+                              shift_right_i32<16>(products.with(work.codebook.shared_pairs, kLastOf16)));
+    store_ints(upper[i], two);
+    ranges.set(i, two, two);
+    prefetcher.advance();
+  }
+  ranges.finish(work.ranges);
+  const ByteSteps steps(work.ranges, work.codebook.shared_factor * kUpperHalf, work.chunk);
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const Ints low = set_i16(static_cast<int16_t>(steps.low[i]));
+    const Ints multiplier = set_i16(static_cast<int16_t>(steps.multiplier[i]));
+    const Ints words = upper_product_u16(sub_i16(load_ints(upper[i]), low), multiplier);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(work.entries(i, 16)), first_of_lanes(pack_u16(words, words)));
+    prefetcher.advance();
+  }
+}
+
+template <int kPairs>
+void build_words_16(ChunkWork& work, Prefetcher& prefetcher) {
+  FloatRanges ranges;
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const BlockProducts<kPairs> products(work.pairs(i));
+    const Floats first = scaled(products, work.codebook, 0);
+    const Floats last = scaled(products, work.codebook, kLastOf16);
+    ranges.set(i, min_f32(first, last), max_f32(first, last));
+    prefetcher.advance();
+  }
+  ranges.finish(work.ranges);
+  const WordSteps steps(work.ranges, work.chunk);
+  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+    const BlockProducts<kPairs> products(work.pairs(i));
+    const auto entries = [&](int vector) {
+      const Floats above = sub_f32(scaled(products, work.codebook, vector), set_f32(work.ranges.low[i]));
+      return to_ints(mul_f32(above, set_f32(steps.multiplier[i])));
+    };
+    const Ints words = pack_u32(entries(0), entries(kLastOf16));
+    const Ints low_bytes = bits_and(words, set_i16(0xff)), high_bytes = shift_right_u16<8>(words);
+    auto* to = reinterpret_cast<__m128i*>(work.entries(i, 32));
+    _mm_storeu_si128(to, first_of_lanes(pack_u16(low_bytes, low_bytes)));
+    _mm_storeu_si128(to + 1, first_of_lanes(pack_u16(high_bytes, high_bytes)));
+    prefetcher.advance();
+  }
+}
+
+template <int kPairs, bool kDifferences>
+void build_chunk_of(ChunkWork& work, BytesAhead ahead) {
+  const bool bytes = work.tables.width == EntryWidth::k8Bits;
+  Prefetcher prefetcher(ahead, work.chunk.num_blocks);  // while the products are computed
+  if (work.tables.num_entries == 16) {
+    bytes ? build_bytes_16<kPairs>(work, prefetcher) : build_words_16<kPairs>(work, prefetcher);
+  } else {
+    bytes ? build_bytes_256<kPairs, kDifferences>(work, prefetcher)
+          : build_words_256<kPairs, kDifferences>(work, prefetcher);
+  }
+}
+
+template <bool kDifferences>
+void build_chunk(const LookupCodebook& codebook, const LookupInput& input, const LookupTables& tables,
+                 LookupChunk& chunk, BytesAhead ahead) noexcept {
+  static constexpr decltype(&build_chunk_of<1, kDifferences>) kBySize[kMaxPairs] = {
+      build_chunk_of<1, kDifferences>, build_chunk_of<2, kDifferences>, build_chunk_of<3, kDifferences>,
+      build_chunk_of<4, kDifferences>, build_chunk_of<5, kDifferences>, build_chunk_of<6, kDifferences>,
+      build_chunk_of<7, kDifferences>, build_chunk_of<8, kDifferences>};
+  ChunkWork work{codebook, input, tables, chunk};
+  work.load_factors();
+  kBySize[codebook.num_pairs - 1](work, ahead);
+}
+
+}  // namespace
+}  // namespace quantnoise::kernels

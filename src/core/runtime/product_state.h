@@ -1,0 +1,50 @@
+#pragma once
+// What the classes of product_matrix.h hold.
+
+#include <vector>
+
+#include "core/runtime/aligned_buffer.h"
+#include "quantnoise/kernels/lookup.h"
+#include "quantnoise/kernels/panel.h"
+#include "quantnoise/runtime/product_matrix.h"
+
+namespace quantnoise::runtime {
+
+struct ProductCodebook::State {
+  int num_centroids = 0;
+  int block_size = 0;
+  AlignedBuffer<float> values;
+  kernels::PaddedCentroids padded;
+  bool has_tables = false;  ///< at most 256 centroids
+  AlignedBuffer<int32_t> integers;
+  AlignedBuffer<float> factors;
+  kernels::LookupCodebook lookup;
+};
+
+struct ProductTables::State {
+  std::shared_ptr<const ProductCodebook> codebook;
+  int64_t num_blocks = 0;
+  bool has_tables = false;  ///< else padded_x is multiplied centroid by centroid
+  AlignedBuffer<float> padded_x;
+  AlignedBuffer<int32_t> pairs, order;
+  AlignedBuffer<float> factors, norms;
+  AlignedBuffer<kernels::LookupChunk> chunks;
+  AlignedBuffer<uint8_t> entries;
+  kernels::LookupInput input;
+  kernels::LookupTables tables;
+
+  /// Rounds the input and cuts the chunks.
+  void plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x, Arithmetic arithmetic);
+  /// Share number `part` of `num_parts` of the entries.
+  void build_part(int64_t part, int64_t num_parts, kernels::BytesAhead ahead);
+};
+
+struct Workspace::State {
+  std::vector<ProductTables> tables;
+  std::vector<AlignedBuffer<float>> panels;  ///< one a part of the rows
+};
+
+/// The parallel loop of the options.
+const base::ParallelFor& parallel_for_of(const MultiplyOptions& options);
+
+}  // namespace quantnoise::runtime

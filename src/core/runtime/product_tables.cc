@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/runtime/product_state.h"
+#include "quantnoise/base/checked.h"
+
+namespace quantnoise::runtime {
+
+namespace {
+
+constexpr int kLargestBlock = 2 * kernels::kMaxPairs;
+
+// (count, block_size) → (count, stride), filled up with zeros.
+void pad_blocks(const float* from, int64_t count, int block_size, int stride, float* to) {
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(from + i * block_size, block_size, to + i * stride);
+    std::fill_n(to + i * stride + block_size, stride - block_size, 0.0f);
+  }
+}
+
+}  // namespace
+
+const base::ParallelFor& parallel_for_of(const MultiplyOptions& options) {
+  static const base::SerialFor serial;
+  return options.parallel_for == nullptr ? serial : *options.parallel_for;
+}
+
+Workspace::Workspace() : state_(std::make_unique<State>()) {}
+Workspace::~Workspace() = default;
+
+ProductCodebook::ProductCodebook(std::span<const float> centroids, int num_centroids, int block_size)
+    : state_(std::make_unique<State>()) {
+  QN_REQUIRE(block_size >= 1 && block_size <= kLargestBlock, ErrorKind::kUnsupported,
+             "block size of product codes: found ", block_size, ", expected 1 to ", kLargestBlock);
+  QN_REQUIRE(num_centroids >= 1 && num_centroids <= 65536, ErrorKind::kFormat, "number of centroids: found ",
+             num_centroids, ", expected 1 to 65536");
+  QN_INVARIANT(centroids.size() == static_cast<size_t>(num_centroids) * static_cast<size_t>(block_size));
+  QN_REQUIRE(std::all_of(centroids.begin(), centroids.end(), [](float v) { return std::isfinite(v); }),
+             ErrorKind::kFormat, "centroids: found a value that is not finite");
+  State& s = *state_;
+  s.num_centroids = num_centroids;
+  s.block_size = block_size;
+  const int stride = kernels::padded_block_size(block_size);
+  pad_blocks(centroids.data(), num_centroids, block_size, stride,
+             s.values.resize(int64_t{num_centroids} * stride));
+  s.padded = {s.values.data(), stride, block_size};
+  s.has_tables = num_centroids <= kernels::kMaxLookupEntries;
+  if (!s.has_tables) return;
+  s.lookup.block_size = block_size;
+  s.lookup.num_pairs = (block_size + 1) / 2;
+  s.lookup.num_entries = num_centroids <= 16 ? 16 : kernels::kMaxLookupEntries;
+  const int64_t num_integers = int64_t{s.lookup.num_entries} * s.lookup.num_pairs;
+  s.lookup.shared_pairs = s.integers.resize(2 * num_integers);
+  s.lookup.own_pairs = s.lookup.shared_pairs + num_integers;
+  s.lookup.own_factors = s.factors.resize(s.lookup.num_entries);
+  kernels::fill_codebook(centroids.data(), num_centroids, kernels::lookup_kernels().lanes, s.lookup);
+}
+
+ProductCodebook::~ProductCodebook() = default;
+int ProductCodebook::num_centroids() const { return state_->num_centroids; }
+int ProductCodebook::block_size() const { return state_->block_size; }
+
+ProductTables::ProductTables() : state_(std::make_unique<State>()) {}
+ProductTables::~ProductTables() = default;
+ProductTables::ProductTables(ProductTables&&) noexcept = default;
+ProductTables& ProductTables::operator=(ProductTables&&) noexcept = default;
+
+void ProductTables::build(std::shared_ptr<const ProductCodebook> codebook, std::span<const float> x,
+                          const MultiplyOptions& options) {
+  state_->plan(std::move(codebook), x, options.arithmetic);
+  if (!state_->has_tables) return;
+  const base::ParallelFor& parallel_for = parallel_for_of(options);
+  const int64_t num_parts = parallel_for.num_threads();
+  parallel_for(num_parts, 1, [&](int64_t part, int64_t) { state_->build_part(part, num_parts, {}); });
+}
+
+void ProductTables::State::plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x,
+                                Arithmetic arithmetic) {
+  codebook = std::move(from);
+  const ProductCodebook::State& book = codebook->state();
+  num_blocks = static_cast<int64_t>(x.size()) / book.block_size;
+  QN_INVARIANT(num_blocks * book.block_size == static_cast<int64_t>(x.size()));
+  if (book.has_tables) {
+    const int64_t num_padded = base::round_up(num_blocks, kernels::kBlocksInGroup);
+    input.num_blocks = num_blocks;
+    input.block_size = book.block_size;
+    input.num_pairs = book.lookup.num_pairs;
+    input.pairs = pairs.resize(num_padded * input.num_pairs);
+    input.factors = factors.resize(num_padded);
+    input.norms = norms.resize(num_padded);
+    kernels::lookup_kernels().quantize_input(x.data(), input);
+    tables.order = order.resize(num_blocks);
+    tables.chunks = chunks.resize(num_blocks);
+  }
+  const auto is_zero = [&] { return std::all_of(x.begin(), x.end(), [](float v) { return v == 0; }); };
+  has_tables = book.has_tables && (kernels::plan_lookup(input, tables) || is_zero());
+  if (!has_tables) {
+    float* padded = padded_x.resize(num_blocks * book.padded.stride);
+    pad_blocks(x.data(), num_blocks, book.block_size, book.padded.stride, padded);
+    return;
+  }
+  tables.width = arithmetic == Arithmetic::kFast ? kernels::EntryWidth::k8Bits : kernels::EntryWidth::k16Bits;
+  tables.num_entries = book.lookup.num_entries;
+  tables.entries = entries.resize(num_blocks * kernels::table_bytes(tables.num_entries, tables.width));
+}
+
+void ProductTables::State::build_part(int64_t part, int64_t num_parts, kernels::BytesAhead ahead) {
+  const int64_t begin = tables.num_chunks * part / num_parts;
+  const int64_t end = tables.num_chunks * (part + 1) / num_parts;
+  int64_t blocks_left = 0;
+  for (int64_t c = begin; c < end; ++c) blocks_left += tables.chunks[c].num_blocks;
+  for (int64_t c = begin; c < end; ++c) {
+    kernels::LookupChunk& chunk = tables.chunks[c];
+    const int64_t share = ahead.num_bytes * chunk.num_blocks / blocks_left;
+    kernels::lookup_kernels().build_chunk(codebook->state().lookup, input, tables, chunk,
+                                          {ahead.begin, share});
+    ahead = {ahead.begin + share, ahead.num_bytes - share};
+    blocks_left -= chunk.num_blocks;
+  }
+}
+
+}  // namespace quantnoise::runtime
