@@ -121,7 +121,7 @@ TEST_F(CommandLine, ABlankLostAtALineBreakIsFoundAgain) {
                            "weight-decay: 0.5", "save-dir: 2944--runs"}) {
     EXPECT_THAT(dump, HasSubstr(std::string("\n") + line + "\n"));
   }
-  const Result unknown = qn({"train", "data", "--tokens-per-sample", "2944--momentun", "0.99"});
+  const Result unknown = qn({"train", "data", "--tokens-per-sample", "2944--momentun"});
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_THAT(unknown.err, HasSubstr("option --tokens-per-sample: found '2944--momentun'"));
 }

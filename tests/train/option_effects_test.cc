@@ -29,7 +29,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
 /// What can be seen of a run. The options that files repeat (dropout rates, noise) are no part of it: they
 /// would differ for an option that is otherwise ignored.
 struct Observation {

@@ -74,7 +74,9 @@ void ProductCodes::copy_steps(const codec::PackedWeight& weight) {
   const int64_t tile_rows = weight.order.tile_rows;
   const bool can_be_wrong = weight.num_centroids < 1 << weight.code_bits;
   uint8_t* to = own_.resize((num_steps_ - num_mapped_) * step_bytes());
-  std::memset(to, 0, static_cast<size_t>((num_steps_ - num_mapped_) * step_bytes()));
+  if (num_mapped_ < num_steps_) {
+    std::memset(to, 0, static_cast<size_t>((num_steps_ - num_mapped_) * step_bytes()));
+  }
   for (int64_t row = can_be_wrong ? 0 : num_mapped_ * kStepRows; row < rows_; row += tile_rows) {
     const int64_t rows_in_tile = std::min(tile_rows, rows_ - row);
     const auto codes = unpack_range(weight, row * num_blocks_, rows_in_tile * num_blocks_);
