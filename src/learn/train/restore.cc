@@ -20,13 +20,14 @@ std::optional<SourcePath> source_path(const config::OptionValues& values) {
   const std::string& asked = values.get_string("restore-file");
   const std::string& finetune = values.get_string("finetune-from-model");
   const std::string last = values.get_string("save-dir") + "/" + kLastCheckpoint;
-  if (values.is_explicit("restore-file") && !asked.empty()) {
+  // The default's own name, as a dumped configuration gives it, asks for no more than the default.
+  const bool is_default = asked == kLastCheckpoint && !base::file_exists(asked);
+  if (values.is_explicit("restore-file") && !asked.empty() && !is_default) {
     QN_REQUIRE(finetune.empty(), ErrorKind::kConfig, "--restore-file ", asked, " and --finetune-from-model ",
                finetune, " cannot be given together");
-    const std::string path = asked == kLastCheckpoint && !base::file_exists(asked) ? last : asked;
-    QN_REQUIRE(base::file_exists(path), ErrorKind::kIo, "cannot restore from ", path,
+    QN_REQUIRE(base::file_exists(asked), ErrorKind::kIo, "cannot restore from ", asked,
                " (--restore-file): no such file");
-    return SourcePath{path, false};
+    return SourcePath{asked, false};
   }
   if (base::file_exists(last)) return SourcePath{last, false};
   if (finetune.empty()) return std::nullopt;
