@@ -1,7 +1,7 @@
 # Thin names for what people type; the work is in scripts/, CMakePresets.json and the programs themselves.
 PRESET ?= release
 
-.PHONY: help setup build test bench demo golden quality-lm full-size format tidy clean
+.PHONY: help setup build test test-extended bench demo golden quality-lm full-size format tidy clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -16,6 +16,9 @@ build: setup  ## configure and build (PRESET=release, dev, asan, tsan or runtime
 
 test: setup  ## build and run everything that must hold
 	scripts/run_tests
+
+test-extended:  ## fuzzing and emulated processors (installs clang, a cross compiler and qemu)
+	scripts/run_extended_tests
 
 # The command alone, with the text the demo reads: tests and benchmarks take as long again to build.
 .PHONY: program

@@ -118,7 +118,7 @@ TEST(FilesTest, NoneIsLongerThanAFewScreens) {
 TEST(FilesTest, NamesAreSnakeCase) {
   static const std::regex snake("[a-z0-9]+(_[a-z0-9]+)*\\.(h|cc)");
   for (const SourceFile& file :
-       read_tree(QN_SOURCE_DIR, {"include", "src", "tests", "bench", "examples"}, {".h", ".cc"})) {
+       read_tree(QN_SOURCE_DIR, {"include", "src", "tests", "bench", "fuzz", "examples"}, {".h", ".cc"})) {
     const std::string name = std::filesystem::path(file.path).filename().string();
     EXPECT_TRUE(std::regex_match(name, snake)) << file.path;
   }
@@ -152,6 +152,28 @@ TEST(TestsTest, EveryTestFileIsBuilt) {
         std::regex_search(file.text, std::regex("(^|\n)(TEST|TEST_F|TEST_P|TYPED_TEST)\\("));
     EXPECT_EQ(has_tests, ends_with(file.path, "_test.cc"))
         << file.path << ": tests live in *_test.cc, and only there";
+  }
+}
+
+// Fuzz targets are the public of the core wing, and nothing is left out of the build.
+TEST(FuzzTest, TargetsAreBuiltAndSeePublicHeadersAlone) {
+  const auto lists = read_tree(QN_SOURCE_DIR, {"fuzz/CMakeLists.txt"}, {});
+  ASSERT_THAT(lists, SizeIs(1));
+  for (const SourceFile& file : read_tree(QN_SOURCE_DIR, {"fuzz"}, {".h", ".cc"})) {
+    for (const Include& include : includes_of(file)) {
+      if (!include.quoted || include.name == "fuzz_target.h") continue;
+      EXPECT_TRUE(starts_with(include.name, "quantnoise/") &&
+                  starts_with(component_of_include(include.name), "core/"))
+          << file.path << ":" << include.line << ": " << include.name;
+    }
+    const std::string name = std::filesystem::path(file.path).filename().string();
+    const size_t suffix = name.rfind("_fuzz.cc");
+    EXPECT_EQ(
+        file.text.find("LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {") != std::string::npos,
+        suffix != std::string::npos)
+        << file.path << ": targets live in *_fuzz.cc, and only there";
+    if (suffix != std::string::npos)
+      EXPECT_THAT(lists[0].text, HasSubstr("qn_fuzz(" + name.substr(0, suffix) + " ")) << file.path;
   }
 }
 

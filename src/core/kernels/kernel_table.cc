@@ -29,8 +29,15 @@ constexpr KernelTable kAvx512 = QN_KERNEL_TABLE("avx512", avx512);
 // The loops of the codec gain nothing from VNNI and VBMI; the tables beside this one do.
 constexpr KernelTable kAvx512Vnni = QN_KERNEL_TABLE("avx512vnni", avx512);
 
+// Two features that clang 14's __builtin_cpu_supports() has no name for are asked of the processor itself;
+// that the system saves the registers is known from the others.
+bool processor_has_f16c() {
+  unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
 bool machine_has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && processor_has_f16c();
 }
 
 bool machine_has_avx512() {
@@ -56,7 +63,11 @@ std::string processor_name() {
   return begin == std::string::npos ? "x86-64" : name.substr(begin, name.find_last_not_of(' ') - begin + 1);
 }
 
-bool machine_has_bf16() { return __builtin_cpu_supports("avx512bf16"); }
+bool machine_has_bf16() {
+  unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned int kBf16 = 1u << 5;
+  return machine_has_avx512() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kBf16) != 0;
+}
 
 std::string instruction_sets() {
   std::vector<std::string> found;
