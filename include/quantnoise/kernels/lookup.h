@@ -83,6 +83,7 @@ struct LookupRows {
   const uint8_t* const* steps = nullptr;
   int num_steps = 0;  ///< 1 or more
   int64_t block_stride = 0;
+  bool read_again = false;  ///< other vectors will look up the same codes next: a hint
 };
 
 struct LookupKernels {

@@ -22,42 +22,18 @@ struct ByteSums {
   Ints even() const { return sub_i16(all, shift_left_i16<8>(odd)); }
 };
 
-/// Sums of one or two planes of bytes: low and high bytes of the entries.
-template <int kPlanes>
-struct EntrySums {
-  ByteSums planes[kPlanes];
+/// Codes are asked for this many blocks ahead of their use, in the order of use: streams are short (a step of
+/// 64 rows), the processor's own prefetching starts late on every page, and outliers lie anywhere.
+constexpr int kBlocksAhead = 16;
 
-  /// to (kWords of even, then kWords of odd bytes' sums) += scale · (sum − center).
-  void add_to(const LookupChunk& chunk, float* to) const {
-    Ints even[kPlanes], odd[kPlanes];
-    for (int p = 0; p < kPlanes; ++p) {
-      even[p] = planes[p].even();
-      odd[p] = planes[p].odd;
-    }
-    add_words(even, chunk, to);
-    add_words(odd, chunk, to + kWords);
-  }
+/// kOnce: nobody reads these codes again soon, so they need not push the tables out of the second-level
+/// cache.
+enum class Fetch { kOnce, kToKeep };
 
-  static void add_words(const Ints (&words)[kPlanes], const LookupChunk& chunk, float* to) {
-    Ints lower = widen_u16(lower_half(words[0])), upper = widen_u16(upper_half(words[0]));
-    if (kPlanes == 2) {
-      lower = add_i32(lower, shift_left_i32<8>(widen_u16(lower_half(words[kPlanes - 1]))));
-      upper = add_i32(upper, shift_left_i32<8>(widen_u16(upper_half(words[kPlanes - 1]))));
-    }
-    const Ints center = set_i32(chunk.center);
-    const Floats scale = set_f32(chunk.scale);
-    const Floats first = mul_f32(scale, to_floats(sub_i32(lower, center)));
-    const Floats second = mul_f32(scale, to_floats(sub_i32(upper, center)));
-    store_floats(to, add_f32(load_floats(to), first));
-    store_floats(to + kLanes, add_f32(load_floats(to + kLanes), second));
-  }
-};
-
-/// Codes are asked for this many bytes ahead of their use. Streams are short (a step of 64 rows) and the
-/// processor's own prefetching starts late on every page.
-constexpr int64_t kBytesAhead = 1024;
-
-inline void fetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+template <Fetch kFetch>
+inline void fetch(const uint8_t* at) {
+  _mm_prefetch(reinterpret_cast<const char*>(at), kFetch == Fetch::kOnce ? _MM_HINT_NTA : _MM_HINT_T0);
+}
 
 /// Where a vector of codes comes from for block 0; with 16 entries and 512 bits 32 bytes of each of two
 /// steps.
@@ -65,10 +41,10 @@ struct CodeVector {
   const uint8_t* parts[2];
 };
 
-/// 256 entries, 8-bit codes: as many rows as bytes. `Table` looks codes up in the planes of one block.
-template <typename Table, int kTablePlanes>
+/// 256 entries, 8-bit codes: as many rows as bytes. `Table` looks codes up in one plane of one block.
+template <typename Table>
 struct ByteCodes {
-  static constexpr int kPlanes = kTablePlanes;
+  static constexpr int kPlaneBytes = 256;
   static constexpr int kRowsInVector = kVectorBytes;
   static constexpr int kSumsInVector = 1;
 
@@ -78,14 +54,16 @@ struct ByteCodes {
   static const uint8_t* step_of(const LookupRows& rows, int step) {
     return rows.steps[step < rows.num_steps ? step : rows.num_steps - 1];
   }
+  template <Fetch kFetch>
+  static void fetch_codes(const CodeVector& vector, int64_t offset) {
+    fetch<kFetch>(vector.parts[0] + offset);
+  }
   template <int kVectors>
-  static void add(const uint8_t* table_bytes, const CodeVector (&vectors)[kVectors], int64_t offset,
-                  EntrySums<kPlanes> (&sums)[kVectors][1]) {
-    const Table table(table_bytes);
-    for (int v = 0; v < kVectors; ++v) {
-      fetch(vectors[v].parts[0] + offset + kBytesAhead);
-      table.add(load_ints(vectors[v].parts[0] + offset), sums[v][0]);
-    }
+  static void add(const uint8_t* plane, const CodeVector (&vectors)[kVectors], int64_t offset,
+                  ByteSums (&sums)[kVectors][1]) {
+    const Table table(plane);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[v][0].add(table.look_up(load_ints(vectors[v].parts[0] + offset)));
   }
   /// Rows in their order from the sums of a vector.
   static void finish(const float* sums, Floats shift, float* out) {
@@ -97,9 +75,8 @@ struct ByteCodes {
 };
 
 /// 16 entries, 4-bit codes: two rows a byte, the even one in the low half.
-template <int kTablePlanes>
 struct NibbleCodes {
-  static constexpr int kPlanes = kTablePlanes;
+  static constexpr int kPlaneBytes = 16;
   static constexpr int kRowsInVector = 2 * kVectorBytes;
   static constexpr int kSumsInVector = 2;
 
@@ -117,21 +94,19 @@ struct NibbleCodes {
     return load_ints(parts[0] + offset);
 #endif
   }
+  template <Fetch kFetch>
+  static void fetch_codes(const CodeVector& vector, int64_t offset) {
+    for (int half = 0; half < kVectorLanes / 2; ++half) fetch<kFetch>(vector.parts[half] + offset);
+  }
   template <int kVectors>
-  static void add(const uint8_t* table_bytes, const CodeVector (&vectors)[kVectors], int64_t offset,
-                  EntrySums<kPlanes> (&sums)[kVectors][2]) {
-    Ints tables[kPlanes];
-    for (int p = 0; p < kPlanes; ++p) tables[p] = load_lane(table_bytes + 16 * p);
+  static void add(const uint8_t* plane, const CodeVector (&vectors)[kVectors], int64_t offset,
+                  ByteSums (&sums)[kVectors][2]) {
+    const Ints table = load_lane(plane);
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      for (int half = 0; half < kVectorLanes / 2; ++half)
-        fetch(vectors[v].parts[half] + offset + kBytesAhead);
       const Ints codes = load(vectors[v].parts, offset);
-      const Ints low = bits_and(codes, set_i8(15));
-      const Ints high = bits_and(shift_right_u16<4>(codes), set_i8(15));
-      for (int p = 0; p < kPlanes; ++p) {
-        sums[v][0].planes[p].add(look_up_16(tables[p], low));
-        sums[v][1].planes[p].add(look_up_16(tables[p], high));
-      }
+      sums[v][0].add(look_up_16(table, bits_and(codes, set_i8(15))));
+      sums[v][1].add(look_up_16(table, bits_and(shift_right_u16<4>(codes), set_i8(15))));
     }
   }
   /// Word i has rows 4i (low nibble of the even byte), 4i + 1, 4i + 2 (low nibble of the odd byte), 4i + 3.
@@ -151,34 +126,87 @@ struct NibbleCodes {
   }
 };
 
-/// One chunk for kVectors vectors of codes. sums: kSumsInVector · 2 · kWords floats a vector.
-template <typename Codes, int kVectors>
+/// Blocks first … end − 1 of the order, one plane of their tables, added to `sums`. Meanwhile the codes of
+/// later blocks are asked for, for the vectors whose number is `plane` modulo kPlanes.
+template <typename Codes, Fetch kFetch, int kPlanes, int kVectors>
+inline void add_blocks(const LookupTables& tables, int64_t first, int64_t end, int plane,
+                       const CodeVector (&vectors)[kVectors], int64_t block_stride,
+                       ByteSums (&sums)[kVectors][Codes::kSumsInVector]) {
+  constexpr int64_t kTableBytes = Codes::kPlaneBytes * kPlanes;
+  ByteSums local[kVectors][Codes::kSumsInVector];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 2
+    for (int s = 0; s < Codes::kSumsInVector; ++s) local[v][s] = sums[v][s];
+  }
+  const uint8_t* entries = tables.entries + first * kTableBytes + plane * Codes::kPlaneBytes;
+  const int64_t last = tables.num_kept - 1;
+  for (int64_t i = first; i < end; ++i, entries += kTableBytes) {
+    const int64_t ahead = tables.order[i + kBlocksAhead < last ? i + kBlocksAhead : last] * block_stride;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; v += kPlanes)
+      Codes::template fetch_codes<kFetch>(vectors[v + plane], ahead);
+    Codes::add(entries, vectors, tables.order[i] * block_stride, local);
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 2
+    for (int s = 0; s < Codes::kSumsInVector; ++s) sums[v][s] = local[v][s];
+  }
+}
+
+/// to (kWords) += scale · (sum − center), sum = low + 256 · high.
+template <int kPlanes>
+inline void add_words(Ints low, Ints high, const LookupChunk& chunk, float* to) {
+  Ints first = widen_u16(lower_half(low)), second = widen_u16(upper_half(low));
+  if (kPlanes == 2) {
+    first = add_i32(first, shift_left_i32<8>(widen_u16(lower_half(high))));
+    second = add_i32(second, shift_left_i32<8>(widen_u16(upper_half(high))));
+  }
+  const Ints center = set_i32(chunk.center);
+  const Floats scale = set_f32(chunk.scale);
+  store_floats(to, add_f32(load_floats(to), mul_f32(scale, to_floats(sub_i32(first, center)))));
+  store_floats(to + kLanes,
+               add_f32(load_floats(to + kLanes), mul_f32(scale, to_floats(sub_i32(second, center)))));
+}
+
+/// One chunk for kVectors vectors of codes. sums: kSumsInVector · 2 · kWords floats a vector. Two planes take
+/// turns, a few blocks each, so that the sums of one stay in registers and its codes in the cache.
+template <typename Codes, Fetch kFetch, int kPlanes, int kVectors>
 void add_chunk(const LookupTables& tables, const LookupChunk& chunk, const CodeVector (&vectors)[kVectors],
                int64_t block_stride, float* sums) {
-  constexpr int64_t kTableBytes = (Codes::kSumsInVector == 1 ? 256 : 16) * Codes::kPlanes;
-  EntrySums<Codes::kPlanes> entry_sums[kVectors][Codes::kSumsInVector];
-  const int32_t* order = tables.order + chunk.first;
-  const uint8_t* table = tables.entries + chunk.first * kTableBytes;
-  for (int32_t i = 0; i < chunk.num_blocks; ++i) {
-    Codes::add(table + i * kTableBytes, vectors, order[i] * block_stride, entry_sums);
+  ByteSums entry_sums[kPlanes][kVectors][Codes::kSumsInVector];
+  const int64_t chunk_end = chunk.first + chunk.num_blocks;
+  const int64_t turn = kPlanes == 1 ? chunk.num_blocks : kBlocksAhead;
+  for (int64_t first = chunk.first; first < chunk_end; first += turn) {
+    const int64_t end = first + turn < chunk_end ? first + turn : chunk_end;
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      add_blocks<Codes, kFetch, kPlanes>(tables, first, end, plane, vectors, block_stride, entry_sums[plane]);
+    }
   }
   for (int v = 0; v < kVectors; ++v) {
-    for (int s = 0; s < Codes::kSumsInVector; ++s)
-      entry_sums[v][s].add_to(chunk, sums + (v * Codes::kSumsInVector + s) * 2 * kWords);
+    for (int s = 0; s < Codes::kSumsInVector; ++s) {
+      const ByteSums &low = entry_sums[0][v][s], &high = entry_sums[kPlanes - 1][v][s];
+      float* to = sums + (v * Codes::kSumsInVector + s) * 2 * kWords;
+      add_words<kPlanes>(low.even(), high.even(), chunk, to);
+      add_words<kPlanes>(low.odd, high.odd, chunk, to + kWords);
+    }
   }
 }
 
 /// The first codes of the vectors from row `first` on, which no stream has come to yet.
-template <typename Codes, int kVectors>
-void fetch_heads(const LookupRows& rows, int first) {
+template <typename Codes, Fetch kFetch, int kVectors>
+void fetch_heads(const LookupTables& tables, const LookupRows& rows, int first) {
+  const int64_t count = tables.num_kept < kBlocksAhead ? tables.num_kept : kBlocksAhead;
   for (int row = first; row < first + kVectors * Codes::kRowsInVector; row += kStepRows) {
     if (row >= rows.num_steps * kStepRows) return;
-    for (int64_t at = 0; at < kBytesAhead; at += 64) fetch(rows.steps[row / kStepRows] + at);
+    for (int64_t i = 0; i < count; ++i)
+      fetch<kFetch>(rows.steps[row / kStepRows] + tables.order[i] * rows.block_stride);
   }
 }
 
 /// kVectors vectors of codes, from row `first` on.
-template <typename Codes, int kVectors>
+template <typename Codes, Fetch kFetch, int kPlanes, int kVectors>
 void add_vectors(const LookupTables& tables, const LookupRows& rows, int first, float offset, float* out) {
   CodeVector vectors[kVectors];
   for (int v = 0; v < kVectors; ++v) {
@@ -187,8 +215,8 @@ void add_vectors(const LookupTables& tables, const LookupRows& rows, int first, 
   }
   alignas(64) float sums[kVectors * Codes::kRowsInVector] = {};
   for (int64_t c = 0; c < tables.num_chunks; ++c)
-    add_chunk<Codes, kVectors>(tables, tables.chunks[c], vectors, rows.block_stride, sums);
-  fetch_heads<Codes, kVectors>(rows, first + kVectors * Codes::kRowsInVector);
+    add_chunk<Codes, kFetch, kPlanes>(tables, tables.chunks[c], vectors, rows.block_stride, sums);
+  fetch_heads<Codes, kFetch, kVectors>(tables, rows, first + kVectors * Codes::kRowsInVector);
   const Floats shift = set_f32(offset);
   const int num_rows = rows.num_steps * kStepRows;
   for (int v = 0; v < kVectors; ++v) {
@@ -204,24 +232,25 @@ void add_vectors(const LookupTables& tables, const LookupRows& rows, int first, 
 }
 
 /// The codes of all vectors taken at once are streams that go through memory side by side.
-template <typename Codes, int kVectors>
+template <typename Codes, int kPlanes, int kVectors>
 void add_rows_of(const LookupTables& tables, const LookupRows& rows, float offset, float* out) {
   constexpr int kRowsAtOnce = kVectors * Codes::kRowsInVector;
   const int num_rows = rows.num_steps * kStepRows;
   const float shift = chunk_offset(tables, offset);
-  for (int row = 0; row < num_rows; row += kRowsAtOnce)
-    add_vectors<Codes, kVectors>(tables, rows, row, shift, out);
+  const auto add = rows.read_again ? add_vectors<Codes, Fetch::kToKeep, kPlanes, kVectors>
+                                   : add_vectors<Codes, Fetch::kOnce, kPlanes, kVectors>;
+  for (int row = 0; row < num_rows; row += kRowsAtOnce) add(tables, rows, row, shift, out);
 }
 
-/// `Table<planes>` looks 8-bit codes up, for kVectors vectors of them at once.
-template <template <int> class Table, int kVectors>
+/// `Table` looks 8-bit codes up, for kVectors vectors of them at once.
+template <typename Table, int kVectors>
 void add_rows(const LookupTables& tables, const LookupRows& rows, float offset, float* out) noexcept {
   const bool bytes = tables.width == EntryWidth::k8Bits;
   if (tables.num_entries == 16) {
-    (bytes ? add_rows_of<NibbleCodes<1>, 2> : add_rows_of<NibbleCodes<2>, 2>)(tables, rows, offset, out);
+    (bytes ? add_rows_of<NibbleCodes, 1, 2> : add_rows_of<NibbleCodes, 2, 2>)(tables, rows, offset, out);
   } else {
-    (bytes ? add_rows_of<ByteCodes<Table<1>, 1>, kVectors>
-           : add_rows_of<ByteCodes<Table<2>, 2>, kVectors>)(tables, rows, offset, out);
+    (bytes ? add_rows_of<ByteCodes<Table>, 1, kVectors>
+           : add_rows_of<ByteCodes<Table>, 2, kVectors>)(tables, rows, offset, out);
   }
 }
 

@@ -8,23 +8,18 @@ namespace {
 
 /// Byte permutes over two registers each: the lower and the upper half of the entries, one of them chosen by
 /// the top bit of the code.
-template <int kPlanes>
 struct PermuteTable {
-  explicit PermuteTable(const uint8_t* bytes) {
-    for (int i = 0; i < 4 * kPlanes; ++i) quarters[i] = load_ints(bytes + 64 * i);
+  explicit PermuteTable(const uint8_t* bytes)
+      : lower{load_ints(bytes), load_ints(bytes + 64)},
+        upper{load_ints(bytes + 128), load_ints(bytes + 192)} {}
+
+  Ints look_up(Ints codes) const {
+    const Ints if_lower = _mm512_permutex2var_epi8(lower[0], codes, lower[1]);
+    const Ints if_upper = _mm512_permutex2var_epi8(upper[0], codes, upper[1]);
+    return _mm512_mask_mov_epi8(if_lower, _mm512_movepi8_mask(codes), if_upper);
   }
 
-  void add(Ints codes, EntrySums<kPlanes>& sums) const {
-    const __mmask64 is_upper = _mm512_movepi8_mask(codes);
-    for (int p = 0; p < kPlanes; ++p) {
-      const Ints* of = quarters + 4 * p;
-      const Ints lower = _mm512_permutex2var_epi8(of[0], codes, of[1]);
-      const Ints upper = _mm512_permutex2var_epi8(of[2], codes, of[3]);
-      sums.planes[p].add(_mm512_mask_mov_epi8(lower, is_upper, upper));
-    }
-  }
-
-  Ints quarters[4 * kPlanes];
+  Ints lower[2], upper[2];
 };
 
 }  // namespace

@@ -9,26 +9,19 @@
 namespace quantnoise::kernels {
 namespace {
 
-template <int kPlanes>
 struct ShuffleTable {
   explicit ShuffleTable(const uint8_t* bytes) : rows(bytes) {}
 
-  void add(Ints codes, EntrySums<kPlanes>& sums) const {
+  Ints look_up(Ints codes) const {
     Ints index = bits_and(codes, set_i8(0x7f));
-    Ints lower[kPlanes], upper[kPlanes];
-    for (int p = 0; p < kPlanes; ++p) {
-      lower[p] = look_up_16(load_lane(rows + 256 * p), index);
-      upper[p] = look_up_16(load_lane(rows + 256 * p + 128), index);
-    }
+    Ints lower = look_up_16(load_lane(rows), index), upper = look_up_16(load_lane(rows + 128), index);
+#pragma GCC unroll 8
     for (int row = 1; row < 8; ++row) {
       index = sub_i8(index, set_i8(16));
-      for (int p = 0; p < kPlanes; ++p) {
-        const uint8_t* at = rows + 256 * p + 16 * row;
-        lower[p] = add_i8(lower[p], look_up_16(load_lane(at), index));
-        upper[p] = add_i8(upper[p], look_up_16(load_lane(at + 128), index));
-      }
+      lower = add_i8(lower, look_up_16(load_lane(rows + 16 * row), index));
+      upper = add_i8(upper, look_up_16(load_lane(rows + 128 + 16 * row), index));
     }
-    for (int p = 0; p < kPlanes; ++p) sums.planes[p].add(choose_by_sign(codes, upper[p], lower[p]));
+    return choose_by_sign(codes, upper, lower);
   }
 
   const uint8_t* rows;

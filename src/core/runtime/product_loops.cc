@@ -15,7 +15,7 @@ constexpr int64_t kStripBytes = 256 * 1024;
 constexpr int kSmallestStrip = 4;  // kernels take up to four at once
 constexpr int kLargestStrip = 64;
 // Codes that come into the cache while tables are built: what the memory gives in that time.
-constexpr int64_t kBytesAhead = 128 * 1024;
+constexpr int64_t kBytesAhead = 512 * 1024;
 // Inputs of a decoded panel, which then has 64 KiB.
 constexpr int64_t kPanelDepth = 256;
 
@@ -37,11 +37,13 @@ Strip strip_at(const ProductCodes& codes, int64_t first, int64_t end, size_t num
 }
 
 // out: (64 · num_steps)
-void look_up_strip(const ProductCodes& codes, Strip strip, const ProductTables::State& tables, float* out) {
+void look_up_strip(const ProductCodes& codes, Strip strip, const ProductTables::State& tables,
+                   bool read_again, float* out) {
   if (tables.has_tables) {
     const uint8_t* steps[kLargestStrip];
     for (int64_t i = 0; i < strip.num_steps; ++i) steps[i] = codes.step(strip.first + i);
-    const kernels::LookupRows rows{steps, static_cast<int>(strip.num_steps), codes.block_stride(strip.first)};
+    const kernels::LookupRows rows{steps, static_cast<int>(strip.num_steps), codes.block_stride(strip.first),
+                                   read_again};
     kernels::lookup_kernels().add_rows(tables.tables, rows, 0.0f, out);
     return;
   }
@@ -66,12 +68,13 @@ void look_up(const ProductCodes& codes, StepRange range, std::span<const Product
     const Strip strip = strip_at(codes, first, range.end, tables.size());
     const int64_t row = strip.first * kStepRows, num_rows = strip.num_steps * kStepRows;
     for (size_t i = 0; i < tables.size(); ++i) {
+      const bool read_again = i + 1 < tables.size();
       float* to = y + static_cast<int64_t>(i) * rows + row;
       if (row + num_rows <= rows) {
-        look_up_strip(codes, strip, *tables[i], to);
+        look_up_strip(codes, strip, *tables[i], read_again, to);
       } else {
         float whole[kLargestStrip * kStepRows];
-        look_up_strip(codes, strip, *tables[i], whole);
+        look_up_strip(codes, strip, *tables[i], read_again, whole);
         std::copy_n(whole, rows - row, to);
       }
     }
