@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "quantnoise/base/parallel.h"
+#include "quantnoise/codec/packed_weight.h"
 
 namespace quantnoise::runtime {
 
@@ -54,6 +56,13 @@ class Matrix {
 
   /// Memory held beside the stored bytes.
   virtual int64_t owned_bytes() const = 0;
+
+  /// How products of n rows are computed, in a few words for people: "tables, 16 bits".
+  virtual std::string kernel_name(int64_t n, Arithmetic arithmetic) const = 0;
 };
+
+/// The matrix for a weight's scheme; its bytes are used where they lie where the kernels can read them so.
+/// Errors: kFormat for sizes or codes that do not fit, kUnsupported for what no kernel computes.
+std::unique_ptr<Matrix> make_matrix(codec::PackedWeight weight);
 
 }  // namespace quantnoise::runtime

@@ -67,6 +67,7 @@ class ProductMatrix : public Matrix {
   int64_t rows() const override;
   int64_t cols() const override;
   int64_t owned_bytes() const override;
+  std::string kernel_name(int64_t n, Arithmetic arithmetic) const override;
   const std::shared_ptr<const ProductCodebook>& codebook() const { return codebook_; }
 
   void multiply(std::span<const float> x, int64_t n, std::span<const float> bias, std::span<float> y,

@@ -43,6 +43,12 @@ Method ProductMatrix::method_for(int64_t n, Arithmetic) const {
   return n <= 4 ? Method::kLookup : Method::kDecode;
 }
 
+std::string ProductMatrix::kernel_name(int64_t n, Arithmetic arithmetic) const {
+  if (method_for(n, arithmetic) == Method::kDecode) return "panels decoded, fp32";
+  if (!codebook_->state().has_tables) return "centroid by centroid, fp32";
+  return arithmetic == Arithmetic::kFast ? "tables of 8 bits" : "tables of 16 bits";
+}
+
 void ProductMatrix::multiply(std::span<const float> x, int64_t n, std::span<const float> bias,
                              std::span<float> y, const MultiplyOptions& options) const {
   QN_INVARIANT(n >= 0 && static_cast<int64_t>(x.size()) == n * cols());
