@@ -21,7 +21,7 @@ function(qn_set_isa_flags)
         "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mavx2;-mfma;-mf16c${quiet}")
     endif()
     # Every set gives the same bits: no compiler may fuse a product and a sum on its own.
-    if(source MATCHES "/lookup[^/]*\\.cc$")
+    if(source MATCHES "/(lookup|affine_product)[^/]*\\.cc$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS "-ffp-contract=off")
     endif()
   endforeach()
