@@ -115,21 +115,22 @@ inline float sum_of(__m512 lanes) {
   return sum_of_lanes(values);
 }
 
-/// kRows rows side by side. Rows that come after these are asked for meanwhile.
+/// kRows rows side by side. Bytes ahead are asked for several times, since a processor drops such wishes
+/// while its queue is full.
 template <typename Codes, bool kPrecise, int kRows>
 void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t first, float* out) {
   const Codes codes(input.steps.bits);
   __m512 sums[kRows];
   const uint8_t* from[kRows];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     sums[r] = _mm512_setzero_ps();
     from[r] = rows.codes + (first + r) * rows.row_bytes;
   }
-  const int64_t ahead = kRows * rows.row_bytes;
+  const int64_t ahead[] = {kRows * rows.row_bytes, 1024, 384};
   const auto add = [&](int64_t step, const auto& load) {
     const StepInput<Codes::kParts, kPrecise> x(input, step);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       __m512i parts[Codes::kParts];
       codes.get(load(from[r] + step * Codes::kBytes), parts);
@@ -139,21 +140,24 @@ void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t fir
   const int64_t last = input.steps.num_steps - 1;
   for (int64_t step = 0; step < last; ++step) {
     add(step, [&](const uint8_t* at) {
-      _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T0);
+#pragma GCC unroll 3
+      for (const int64_t bytes : ahead) _mm_prefetch(reinterpret_cast<const char*>(at + bytes), _MM_HINT_NTA);
       return Codes::kBytes == 64 ? _mm512_loadu_si512(at)
                                  : _mm512_maskz_loadu_epi8(first_bytes(Codes::kBytes), at);
     });
   }
   const __mmask64 rest = first_bytes(rows.row_bytes - last * Codes::kBytes);
   add(last, [&](const uint8_t* at) { return _mm512_maskz_loadu_epi8(rest, at); });
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) out[first + r] = sum_of(sums[r]);
 }
 
 template <typename Codes, bool kPrecise>
 void multiply_of(const AffineInput& input, const AffineRows& rows, float* out) {
   int64_t row = 0;
-  for (; row + 4 <= rows.num_rows; row += 4) multiply_rows<Codes, kPrecise, 4>(input, rows, row, out);
+  constexpr int kTogether = Codes::kParts == 1 ? 4 : 8;
+  for (; row + kTogether <= rows.num_rows; row += kTogether)
+    multiply_rows<Codes, kPrecise, kTogether>(input, rows, row, out);
   for (; row < rows.num_rows; ++row) multiply_rows<Codes, kPrecise, 1>(input, rows, row, out);
 }
 

@@ -23,8 +23,11 @@ struct ByteSums {
 };
 
 /// Codes are asked for this many blocks ahead of their use, in the order of use: streams are short (a step of
-/// 64 rows), the processor's own prefetching starts late on every page, and outliers lie anywhere.
-constexpr int kBlocksAhead = 16;
+/// 64 rows), the processor's own prefetching starts late on every page, and outliers lie anywhere. Several
+/// times, since a processor drops such wishes while its queue is full; what came already costs nothing.
+constexpr int kBlocksAhead[] = {32, 16, 6};
+/// Blocks that two planes take in turn.
+constexpr int kBlocksInTurn = 16;
 
 /// kOnce: nobody reads these codes again soon, so they need not push the tables out of the second-level
 /// cache.
@@ -142,10 +145,13 @@ inline void add_blocks(const LookupTables& tables, int64_t first, int64_t end, i
   const uint8_t* entries = tables.entries + first * kTableBytes + plane * Codes::kPlaneBytes;
   const int64_t last = tables.num_kept - 1;
   for (int64_t i = first; i < end; ++i, entries += kTableBytes) {
-    const int64_t ahead = tables.order[i + kBlocksAhead < last ? i + kBlocksAhead : last] * block_stride;
+#pragma GCC unroll 3
+    for (const int blocks : kBlocksAhead) {
+      const int64_t ahead = tables.order[i + blocks < last ? i + blocks : last] * block_stride;
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; v += kPlanes)
-      Codes::template fetch_codes<kFetch>(vectors[v + plane], ahead);
+      for (int v = 0; v < kVectors; v += kPlanes)
+        Codes::template fetch_codes<kFetch>(vectors[v + plane], ahead);
+    }
     Codes::add(entries, vectors, tables.order[i] * block_stride, local);
   }
 #pragma GCC unroll 8
@@ -177,7 +183,7 @@ void add_chunk(const LookupTables& tables, const LookupChunk& chunk, const CodeV
                int64_t block_stride, float* sums) {
   ByteSums entry_sums[kPlanes][kVectors][Codes::kSumsInVector];
   const int64_t chunk_end = chunk.first + chunk.num_blocks;
-  const int64_t turn = kPlanes == 1 ? chunk.num_blocks : kBlocksAhead;
+  const int64_t turn = kPlanes == 1 ? chunk.num_blocks : kBlocksInTurn;
   for (int64_t first = chunk.first; first < chunk_end; first += turn) {
     const int64_t end = first + turn < chunk_end ? first + turn : chunk_end;
     for (int plane = 0; plane < kPlanes; ++plane) {
@@ -197,7 +203,7 @@ void add_chunk(const LookupTables& tables, const LookupChunk& chunk, const CodeV
 /// The first codes of the vectors from row `first` on, which no stream has come to yet.
 template <typename Codes, Fetch kFetch, int kVectors>
 void fetch_heads(const LookupTables& tables, const LookupRows& rows, int first) {
-  const int64_t count = tables.num_kept < kBlocksAhead ? tables.num_kept : kBlocksAhead;
+  const int64_t count = tables.num_kept < kBlocksInTurn ? tables.num_kept : kBlocksInTurn;
   for (int row = first; row < first + kVectors * Codes::kRowsInVector; row += kStepRows) {
     if (row >= rows.num_steps * kStepRows) return;
     for (int64_t i = 0; i < count; ++i)

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "core/runtime/affine_input.h"
 #include "core/runtime/aligned_buffer.h"
 #include "quantnoise/kernels/lookup.h"
 #include "quantnoise/kernels/panel.h"
@@ -42,6 +43,8 @@ struct ProductTables::State {
 struct Workspace::State {
   std::vector<ProductTables> tables;
   std::vector<AlignedBuffer<float>> panels;  ///< one a part of the rows
+  std::vector<AffineInputMemory> affine;
+  AlignedBuffer<float> scaled;  ///< x times scales by column
 };
 
 /// The parallel loop of the options.

@@ -1,0 +1,28 @@
+#pragma once
+// Memory of vectors on their way through affine products.
+
+#include "core/runtime/aligned_buffer.h"
+#include "quantnoise/kernels/affine_product.h"
+
+namespace quantnoise::runtime {
+
+struct AffineInputMemory {
+  AlignedBuffer<uint8_t> integers;
+  AlignedBuffer<int32_t> offsets;
+  AlignedBuffer<float> factors;
+  kernels::AffineInput input;
+  double sum = 0;    ///< of the quantized elements
+  double shift = 0;  ///< of the product, from zero points by column
+
+  /// A place for one vector.
+  kernels::AffineInput& prepare(const kernels::AffineSteps& steps, bool precise) {
+    input.steps = steps;
+    input.precise = precise;
+    input.integers = integers.resize(steps.num_steps * steps.parts * 128);
+    input.offsets = offsets.resize(steps.num_steps * kernels::kAffineLanes);
+    input.factors = factors.resize(steps.num_steps * kernels::kAffineLanes);
+    return input;
+  }
+};
+
+}  // namespace quantnoise::runtime
