@@ -42,7 +42,9 @@ TEST_P(DenseProduct, WidensEverySixteenBitNumberExactly) {
     const double sign = all[i] >> 15 ? -1 : 1;
     if (exponent == 31) {
       ASSERT_EQ(std::isnan(out[i]), mantissa != 0) << i;
-      if (mantissa == 0) ASSERT_EQ(out[i], sign * HUGE_VAL) << i;
+      if (mantissa == 0) {
+        ASSERT_EQ(out[i], sign * HUGE_VAL) << i;
+      }
     } else {
       const double value =
           exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
