@@ -3,8 +3,9 @@
 //
 //   out = drawn(i) ? value(w) : w        i = row · cols + column
 //
-// The stored weight is only read, and what is not drawn is never clamped. Which elements are drawn is a pure
-// function of the random stream and i, so selected rows get the very noise the whole weight would.
+// The stored weight is only read; what is not drawn is never clipped, unless the spec asks for it. Which
+// elements are drawn is a pure function of the random stream and i, so selected rows get the very noise the
+// whole weight would.
 
 #include <cstdint>
 #include <span>
@@ -21,6 +22,8 @@ struct AffineNoiseSpec {
   double probability = 0;
   base::RandomStream stream;
   int64_t zero_row = -1;  ///< a row that stays as it is stored (padding); −1: none
+  /// Elements that are not drawn are clipped to the grid's range (fairseq's rule); else they are copies.
+  bool clip = false;
 };
 
 /// out = noised(weight). shape: of the weight, row-major; the grid must fit it. weight and out may be the

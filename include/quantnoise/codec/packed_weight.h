@@ -64,8 +64,10 @@ struct PackedWeight {
 /// Bits for codes of `num_centroids` values: ceil(log2 K), at least 1.
 int code_bits_for(int num_centroids);
 
-/// Packs a product-quantized matrix with fp16 centroids. shape: of the weight, product = rows·cols.
-PackedWeight pack_product(const ProductMatrix& matrix, std::vector<int64_t> shape, CodeOrder order = {});
+/// Packs a product-quantized matrix. shape: of the weight, product = rows·cols. centroid_type: kF16, or kI8
+/// (centroid_grid() in codec/centroids.h). Errors: kNumeric for centroids the type cannot hold.
+PackedWeight pack_product(const ProductMatrix& matrix, std::vector<int64_t> shape, CodeOrder order = {},
+                          ScalarType centroid_type = ScalarType::kF16);
 /// The inverse; the centroids are the stored (fp16 or int8) values as fp32. Errors: kFormat when a code is
 /// out of range.
 ProductMatrix unpack_product(const PackedWeight& packed);

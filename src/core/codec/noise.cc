@@ -1,16 +1,11 @@
 #include "quantnoise/codec/noise.h"
 
-#include <algorithm>
-
+#include "core/codec/noise_pass.h"
 #include "quantnoise/base/checked.h"
-#include "quantnoise/base/error.h"
-#include "quantnoise/kernels/kernel_table.h"
 
 namespace quantnoise::codec {
 
 namespace {
-
-constexpr int64_t kGrainElements = int64_t{1} << 16;
 
 kernels::NoiseKind kernel_kind(BlockNoise kind) {
   switch (kind) {
@@ -34,14 +29,17 @@ void check_codebook(const BlockNoiseSpec& spec, int64_t num_blocks) {
              " centroid elements are no multiple of the block size ", spec.block_size);
 }
 
-void check(const BlockNoiseSpec& spec, int64_t cols) {
+}  // namespace
+
+void check_block_noise(const BlockNoiseSpec& spec, int64_t rows, int64_t cols) {
   QN_REQUIRE(spec.block_size > 0 && cols % spec.block_size == 0, ErrorKind::kConfig, "block size ",
              spec.block_size, " does not divide ", cols, " columns");
   QN_REQUIRE(spec.probability >= 0 && spec.probability <= 1, ErrorKind::kConfig, "noise probability: found ",
              spec.probability, ", expected 0 to 1");
+  if (spec.kind == BlockNoise::kExact) check_codebook(spec, rows * (cols / spec.block_size));
 }
 
-kernels::NoiseArgs kernel_args(const BlockNoiseSpec& spec, BlockNoise kind) {
+kernels::NoiseArgs block_noise_args(const BlockNoiseSpec& spec, BlockNoise kind) {
   kernels::NoiseArgs args;
   args.kind = kernel_kind(kind);
   args.block_size = spec.block_size;
@@ -56,60 +54,18 @@ kernels::NoiseArgs kernel_args(const BlockNoiseSpec& spec, BlockNoise kind) {
   return args;
 }
 
-void run_kernel(const kernels::NoiseArgs& args, const float* in, uint64_t first, int64_t count, float* out) {
-  kernels::kernel_table().noise_f32(args, in, first, count, out);
-}
-void run_kernel(const kernels::NoiseArgs& args, const float* in, uint64_t first, int64_t count,
-                uint16_t* out) {
-  kernels::kernel_table().noise_bf16(args, in, first, count, out);
-}
+namespace {
 
-template <typename Out>
-class NoisePass {
- public:
-  NoisePass(const BlockNoiseSpec& spec, const float* weight, int64_t rows, int64_t cols)
-      : noisy_(kernel_args(spec, spec.kind)),
-        plain_(kernel_args(spec, BlockNoise::kNone)),
-        weight_(weight),
-        cols_(cols),
-        blocks_per_row_(0),
-        zero_row_(spec.zero_row) {
-    check(spec, cols);
-    blocks_per_row_ = cols / spec.block_size;
-    if (spec.kind == BlockNoise::kExact) check_codebook(spec, rows * blocks_per_row_);
-  }
-
-  /// Rows [begin, end) of the weight → out, their first row first.
-  void rows(int64_t begin, int64_t end, Out* out) const {
-    const int64_t plain_begin = std::clamp(zero_row_, begin, end);
-    const int64_t plain_end = zero_row_ >= begin && zero_row_ < end ? zero_row_ + 1 : plain_begin;
-    run(noisy_, begin, plain_begin, begin, out);
-    run(plain_, plain_begin, plain_end, begin, out);
-    run(noisy_, plain_end, end, begin, out);
-  }
-
- private:
-  void run(const kernels::NoiseArgs& args, int64_t begin, int64_t end, int64_t out_row, Out* out) const {
-    if (begin >= end) return;
-    run_kernel(args, weight_ + begin * cols_, static_cast<uint64_t>(begin * blocks_per_row_),
-               (end - begin) * blocks_per_row_, out + (begin - out_row) * cols_);
-  }
-
-  kernels::NoiseArgs noisy_;
-  kernels::NoiseArgs plain_;
-  const float* weight_;
-  int64_t cols_;
-  int64_t blocks_per_row_;
-  int64_t zero_row_;
-};
+constexpr int64_t kGrainElements = int64_t{1} << 16;
 
 template <typename Out>
 void apply_to_all(const BlockNoiseSpec& spec, const float* weight, int64_t rows, int64_t cols, Out* out,
                   const base::ParallelFor& parallel_for) {
-  const NoisePass<Out> pass(spec, weight, rows, cols);
+  const BlockNoisePass<Out> pass(spec, rows, cols);
   if (cols == 0) return;
-  parallel_for(rows, base::ceil_div(kGrainElements, cols),
-               [&](int64_t begin, int64_t end) { pass.rows(begin, end, out + begin * cols); });
+  parallel_for(rows, base::ceil_div(kGrainElements, cols), [&](int64_t begin, int64_t end) {
+    pass.rows(begin, end, weight + begin * cols, out + begin * cols);
+  });
 }
 
 }  // namespace
@@ -127,7 +83,7 @@ void apply_block_noise(const BlockNoiseSpec& spec, const float* weight, int64_t 
 void apply_block_noise_rows(const BlockNoiseSpec& spec, const float* weight, int64_t rows, int64_t cols,
                             std::span<const int64_t> row_indices, float* out,
                             const base::ParallelFor& parallel_for) {
-  const NoisePass<float> pass(spec, weight, rows, cols);
+  const BlockNoisePass<float> pass(spec, rows, cols);
   for (const int64_t row : row_indices) {
     QN_REQUIRE(row >= 0 && row < rows, ErrorKind::kData, "row index: found ", row, ", expected 0 to ",
                rows - 1);
@@ -137,7 +93,7 @@ void apply_block_noise_rows(const BlockNoiseSpec& spec, const float* weight, int
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t row = row_indices[static_cast<size_t>(i)];
-                   pass.rows(row, row + 1, out + i * cols);
+                   pass.rows(row, row + 1, weight + row * cols, out + i * cols);
                  }
                });
 }

@@ -11,6 +11,7 @@
 #include "quantnoise/base/error.h"
 #include "quantnoise/codec/affine.h"
 #include "quantnoise/codec/bit_pack.h"
+#include "quantnoise/codec/centroids.h"
 #include "quantnoise/codec/half.h"
 
 namespace quantnoise::codec {
@@ -101,6 +102,27 @@ std::vector<float> read_centroids(const PackedWeight& packed) {
   return centroids;
 }
 
+void write_centroids(std::span<const float> centroids, ScalarType type, PackedWeight& packed) {
+  QN_REQUIRE(type == ScalarType::kF16 || type == ScalarType::kI8, ErrorKind::kConfig,
+             "centroids are stored as fp16 or int8");
+  packed.centroid_type = type;
+  if (type == ScalarType::kF16) {
+    std::vector<float> rounded(centroids.size());
+    round_centroids(centroids, type, rounded);
+    packed.centroids = ByteBlock::own(write_values(rounded, type));
+    return;
+  }
+  const AffineGrid grid = centroid_grid(centroids);
+  const std::vector<uint8_t> codes =
+      quantize_affine(centroids, {{static_cast<int64_t>(centroids.size())}}, grid, base::SerialFor());
+  std::vector<std::byte> bytes(codes.size());
+  std::transform(codes.begin(), codes.end(), bytes.begin(), [&](uint8_t code) {
+    return static_cast<std::byte>(static_cast<int8_t>(code - grid.zero_points[0]));
+  });
+  packed.centroids = ByteBlock::own(std::move(bytes));
+  packed.centroid_scale = grid.scales[0];
+}
+
 }  // namespace
 
 std::vector<uint16_t> read_codes(const PackedWeight& packed, int64_t count) {
@@ -164,7 +186,8 @@ int code_bits_for(int num_centroids) {
   return bits;
 }
 
-PackedWeight pack_product(const ProductMatrix& matrix, std::vector<int64_t> shape, CodeOrder order) {
+PackedWeight pack_product(const ProductMatrix& matrix, std::vector<int64_t> shape, CodeOrder order,
+                          ScalarType centroid_type) {
   const int64_t blocks_per_row = checked_blocks_per_row(matrix.cols, matrix.block_size);
   QN_INVARIANT(static_cast<int64_t>(matrix.codes.size()) == matrix.rows * blocks_per_row);
   PackedWeight packed;
@@ -184,11 +207,7 @@ PackedWeight pack_product(const ProductMatrix& matrix, std::vector<int64_t> shap
   std::vector<std::byte> bytes(static_cast<size_t>(num_bytes));
   pack_bits(ordered, packed.code_bits, bytes);
   packed.codes = ByteBlock::own(std::move(bytes));
-  for (const float value : matrix.centroids) {
-    QN_REQUIRE(std::abs(value) <= 65504.0f, ErrorKind::kNumeric, "centroids: found ", value,
-               ", expected a magnitude of at most 65504 (fp16)");
-  }
-  packed.centroids = ByteBlock::own(write_values(matrix.centroids, ScalarType::kF16));
+  write_centroids(matrix.centroids, centroid_type, packed);
   return packed;
 }
 
