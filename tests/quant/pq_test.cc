@@ -50,7 +50,7 @@ TEST(PlanPq, TakesTheReferencesPatterns) {
   EXPECT_EQ(fc1.bytes_before, 4 * 32 * 16);
   EXPECT_EQ(fc1.bytes_after, 64 * 4 / 8 + 16 * 8 * 2);
   EXPECT_THAT(names(plan.stages[1]), ElementsAre("decoder.embed_tokens"));
-  EXPECT_EQ(plan.dense.size(), 6u);
+  EXPECT_EQ(plan.others.size(), 6u);
 }
 
 TEST(PlanPq, MatchesAliasesAndPlansATieOnce) {

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/context.h"
 
@@ -255,18 +258,60 @@ TEST(Product, RowGradientsAreThoseOfTheScatteredMatrix) {
   }
 }
 
-TEST(FromPacked, AffineNamesTheWeight) {
-  codec::PackedWeight packed;
-  packed.scheme = codec::Scheme::kAffine;
-  packed.shape = {2, 2};
-  packed.code_bits = 8;
-  try {
-    from_packed(packed, codec::CentroidGradient::kSum, "decoder.fc1");
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
-    EXPECT_THAT(error.what(), ::testing::HasSubstr("decoder.fc1"));
+TEST(Int8Centroids, EvaluateAndPackOneSet) {
+  const auto product = make_product(random_product(20, 32, 8, 10), {20, 32}, codec::CentroidGradient::kSum, 1,
+                                    codec::ScalarType::kI8);
+  const codec::PackedWeight packed = product->pack();
+  EXPECT_EQ(packed.centroid_type, codec::ScalarType::kI8);
+  EXPECT_EQ(packed.stored_bytes(), product->stored_bytes());
+  EXPECT_EQ(packed.stored_bytes(), 80 * 4 / 8 + 10 * 8 + 4);
+  const std::vector<float> values = codec::unpack_to_float(packed);
+  EXPECT_TRUE(torch::equal(product->materialize({}), torch::tensor(values).view({20, 32})));
+  const auto back = from_packed(packed, codec::CentroidGradient::kSum);
+  // A file written from the file is the same file.
+  const codec::PackedWeight again = back->pack();
+  EXPECT_EQ(again.centroid_scale, packed.centroid_scale);
+  EXPECT_TRUE(std::ranges::equal(again.centroids.bytes, packed.centroids.bytes));
+  EXPECT_TRUE(torch::equal(back->materialize({}), product->materialize({})));
+  back->load_training_state(product->training_state());
+  EXPECT_TRUE(torch::equal(back->parameter(), product->parameter()));
+  const at::Tensor error = product->materialize({}) - product->materialize(training_use({}));
+  EXPECT_GT(error.abs().max().item<float>(), 0);
+  EXPECT_LE(error.abs().max().item<float>(), packed.centroid_scale * 0.5001F);
+}
+
+TEST(Int8Centroids, TakeNoiseOnTheirElements) {
+  const auto product = make_product(random_product(64, 32, 8, 200), {64, 32}, codec::CentroidGradient::kSum,
+                                    -1, codec::ScalarType::kI8);
+  EXPECT_TRUE(product->takes_scalar_noise());
+  NoiseOptions options;
+  WeightUse use = training_use(options);
+  const at::Tensor plain = product->materialize(use);
+  const at::Tensor rounded = product->materialize({});
+  use.noise.scalar_probability = 1;
+  EXPECT_TRUE(torch::equal(product->materialize(use), rounded));
+  use.noise.scalar_probability = 0.5;
+  const at::Tensor value = product->materialize(use);
+  EXPECT_TRUE((value.eq(plain) | value.eq(rounded)).all().item<bool>());
+  EXPECT_NEAR(value.ne(plain).to(at::kFloat).mean().item<float>(), 0.5, 0.05);
+  const at::Tensor indices = torch::tensor({3, 60, 3});
+  EXPECT_TRUE(torch::equal(product->materialize_rows(indices, use), value.index_select(0, indices)));
+  const auto half = make_product(random_product(64, 32, 8, 200), {64, 32}, codec::CentroidGradient::kSum);
+  EXPECT_FALSE(half->takes_scalar_noise());
+}
+
+TEST(Int8Centroids, ZerosAndInfinities) {
+  codec::ProductMatrix matrix = random_product(8, 16, 8, 2);
+  std::fill(matrix.centroids.begin(), matrix.centroids.end(), 0.0F);
+  const auto zeros = make_product(matrix, {8, 16}, codec::CentroidGradient::kSum, -1, codec::ScalarType::kI8);
+  EXPECT_TRUE(zeros->materialize({}).eq(0).all().item<bool>());
+  EXPECT_EQ(zeros->pack().centroid_scale, 1);
+  {
+    const torch::NoGradGuard no_grad;
+    zeros->parameter()[1][3] = std::numeric_limits<float>::infinity();
   }
+  EXPECT_THROW(zeros->pack(), Error);
+  EXPECT_THROW(zeros->materialize({}), Error);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ struct PqOptions {
   int iterations = 20;
   uint64_t seed = 1;
   codec::CentroidGradient gradient = codec::CentroidGradient::kSum;
+  codec::ScalarType centroid_type = codec::ScalarType::kF16;  ///< in evaluation and the file: kF16 or kI8
 };
 
 struct PlanEntry {
@@ -32,16 +33,19 @@ struct PlanEntry {
 
 struct Plan {
   std::vector<std::vector<PlanEntry>> stages;
-  std::vector<std::pair<std::string, int64_t>> dense;  ///< what stays dense: name, bytes
-  /// A table for people: layer, shape, block size, centroids, bytes before and after; then what stays dense.
+  /// What stays as it is: name (with the scheme, if it is quantized already), bytes.
+  std::vector<std::pair<std::string, int64_t>> others;
+  /// A table for people: layer, shape, block size, centroids, bytes before and after; then what stays.
   std::string text() const;
 };
 
 /// Matches every stage's regexes in full against layer paths (aliases too) and reads block sizes and
-/// centroids from the configuration. A layer belongs to the first stage that matches it; layers already
-/// quantized are not planned again. Errors: kConfig for a pattern without match (nearest names; doubled
-/// backslashes are named as the likely cause), for a block size that does not divide (layer named).
-Plan plan_pq(torch::nn::Module& model, const config::QuantizationConfig& config);
+/// centroids from the configuration. A layer belongs to the first stage that matches it; layers with product
+/// codes are not planned again (int-N weights are). Errors: kConfig for a pattern without match (nearest
+/// names; doubled backslashes are named as the likely cause), for a block size that does not divide (layer
+/// named).
+Plan plan_pq(torch::nn::Module& model, const config::QuantizationConfig& config,
+             codec::ScalarType centroid_type = codec::ScalarType::kF16);
 
 struct QuantizedLayer {
   std::string name;

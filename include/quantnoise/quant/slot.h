@@ -50,8 +50,9 @@ class WeightSlot : public std::enable_shared_from_this<WeightSlot> {
   void remove_owner(SlotOwner* owner);
   const std::vector<SlotOwner*>& owners() const { return owners_; }
 
-  /// Noise is a property of the slot, so both ends of a tie see the same. Errors: kConfig naming the slot
-  /// when the block size does not divide the columns or the probability is out of range.
+  /// Noise is a property of the slot, so both ends of a tie see the same. What the representation does not
+  /// take rests until an exchange. Errors: kConfig naming the slot when the block size does not divide the
+  /// columns or a probability is out of range.
   void set_noise(const NoiseOptions& options);
   const NoiseOptions& noise() const { return noise_; }
 
@@ -79,13 +80,16 @@ class WeightSlot : public std::enable_shared_from_this<WeightSlot> {
     bool operator==(const CacheKey&) const = default;
   };
 
-  bool noised(bool training) const { return training && noise_.active() && representation_->takes_noise(); }
+  bool noised(bool training) const { return training && representation_->effective(noise_).active(); }
+  template <typename Compute>
+  at::Tensor naming_errors(const Compute& compute) const;
   WeightUse use(bool training, at::ScalarType type) const;
   CacheKey cache_key(bool training, at::ScalarType type) const;
   bool is_cached(const CacheKey& key) const;
 
   std::string name_;
   uint64_t name_hash_ = 0;
+  uint64_t element_hash_ = base::hash_name(".elements");  // of the draws of single elements
   std::shared_ptr<Representation> representation_;
   std::vector<SlotOwner*> owners_;
   NoiseOptions noise_;

@@ -31,7 +31,6 @@ DenseRepresentation::DenseRepresentation(at::Tensor weight, int64_t zero_row)
              ", expected a contiguous fp32 leaf");
   QN_REQUIRE(zero_row_ >= -1 && zero_row_ < matrix_.rows, ErrorKind::kConfig, "padding row: found ",
              zero_row_, ", expected less than ", matrix_.rows, " rows");
-  weight_.set_requires_grad(true);
   if (zero_row_ >= 0) {
     const at::NoGradGuard no_grad;
     weight_.select(0, zero_row_).zero_();
@@ -42,7 +41,7 @@ codec::BlockNoiseSpec DenseRepresentation::noise_spec(const at::Tensor& weight, 
   codec::BlockNoiseSpec spec;
   spec.zero_row = zero_row_;
   spec.block_size = static_cast<int>(matrix_.cols);  // a plain copy asks nothing of the columns
-  if (!use.noise.active()) return spec;
+  if (!use.noise.blocks_active()) return spec;
   spec.kind = block_noise(use.noise.kind);
   spec.probability = use.noise.probability;
   spec.block_size = use.noise.block_size;
@@ -57,7 +56,7 @@ codec::BlockNoiseSpec DenseRepresentation::noise_spec(const at::Tensor& weight, 
 }
 
 at::Tensor DenseRepresentation::materialize(const WeightUse& use) {
-  if (!use.noise.active() && use.type == at::kFloat) return weight_.detach();
+  if (!use.noise.blocks_active() && use.type == at::kFloat) return weight_.detach();
   // Other devices take the way over the CPU: the mask is the same everywhere.
   const at::Tensor weight = weight_.detach().to(at::kCPU);
   const codec::BlockNoiseSpec spec = noise_spec(weight, use);
@@ -77,7 +76,7 @@ at::Tensor DenseRepresentation::materialize(const WeightUse& use) {
 at::Tensor DenseRepresentation::materialize_rows(const at::Tensor& indices, const WeightUse& use) {
   const std::vector<int64_t> out_shape = rows_shape(indices, shape());
   const at::Tensor rows = checked_indices(indices, matrix_.rows);
-  if (!use.noise.active()) {
+  if (!use.noise.blocks_active()) {
     return weight_.detach().index_select(0, rows.view({-1}).to(weight_.device())).view(out_shape);
   }
   const at::Tensor weight = weight_.detach().to(at::kCPU);
@@ -105,6 +104,10 @@ codec::PackedWeight DenseRepresentation::pack() const {
       codec::pack_dense({weight.const_data_ptr<float>(), static_cast<size_t>(weight.numel())}, shape());
   packed.zero_row = zero_row_;
   return packed;
+}
+
+int64_t DenseRepresentation::stored_bytes() const {
+  return weight_.numel() * codec::scalar_bytes(codec::ScalarType::kF32);
 }
 
 std::map<std::string, at::Tensor> DenseRepresentation::training_state() const {

@@ -93,7 +93,7 @@ std::vector<std::string> quant_noise(torch::nn::Module& module, const NoiseOptio
     // `module` may be a part of a model: paths that the whole model gave stay.
     if (slot.slot->name().empty()) slot.slot->set_name(slot.name);
     slot.slot->set_noise(options);
-    if (options.active() && slot.slot->representation().takes_noise()) noised.push_back(slot.name);
+    if (slot.slot->representation().effective(options).active()) noised.push_back(slot.name);
   }
   return noised;
 }

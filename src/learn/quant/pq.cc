@@ -42,8 +42,8 @@ codec::ProductMatrix quantize_weight(const at::Tensor& weight, int64_t zero_row,
 
 QuantizedLayer quantize_layer(const PlanEntry& entry, const PqOptions& options, StageStep& step) {
   const Representation& old = step.slot->representation();
-  QN_REQUIRE(old.scheme() == "dense" && old.shape() == entry.shape, ErrorKind::kConfig, "found scheme ",
-             old.scheme(), " and shape ", at::IntArrayRef(old.shape()), ", expected a dense weight of shape ",
+  QN_REQUIRE(holds_weight(old) && old.shape() == entry.shape, ErrorKind::kConfig, "found scheme ",
+             old.scheme(), " and shape ", at::IntArrayRef(old.shape()), ", expected a weight of shape ",
              at::IntArrayRef(entry.shape));
   const MatrixShape shape = matrix_shape(entry.shape);
   const at::Tensor weight = old.parameter().detach().to(at::kCPU).contiguous().view({shape.rows, shape.cols});
@@ -57,7 +57,8 @@ QuantizedLayer quantize_layer(const PlanEntry& entry, const PqOptions& options, 
       quantize_weight(weight, old.zero_row(), entry.block_size, kmeans, &layer.report);
   const double energy = weight.square().sum(at::kDouble).item<double>();
   if (energy > 0) layer.relative_error = layer.report.objective / energy;
-  step.next = make_product(std::move(matrix), entry.shape, options.gradient, old.zero_row());
+  step.next =
+      make_product(std::move(matrix), entry.shape, options.gradient, old.zero_row(), options.centroid_type);
   step.next->parameter().set_data(step.next->parameter().detach().to(old.parameter().device()));
   return layer;
 }
@@ -102,7 +103,7 @@ namespace pq {
 std::vector<std::string> quantize_model_(torch::nn::Module& model, codec::SizeTracker& size_tracker,
                                          const config::QuantizationConfig& config, int step,
                                          const PqOptions& options) {
-  const Plan plan = plan_pq(model, config);
+  const Plan plan = plan_pq(model, config, options.centroid_type);
   QN_REQUIRE(step >= 0 && step < static_cast<int>(plan.stages.size()), ErrorKind::kConfig,
              "quantization step: found ", step, ", expected 0 to ", static_cast<int>(plan.stages.size()) - 1);
   std::vector<std::string> names;

@@ -6,6 +6,7 @@
 
 #include "learn/quant/dense_representation.h"
 #include "learn/quant/product_representation.h"
+#include "learn/quant/scalar_representation.h"
 #include "quantnoise/base/error.h"
 
 namespace quantnoise::quant {
@@ -38,32 +39,73 @@ MatrixShape matrix_shape(const std::vector<int64_t>& shape) {
 }
 
 std::unique_ptr<Representation> make_dense(at::Tensor weight, int64_t zero_row) {
-  return std::make_unique<DenseRepresentation>(std::move(weight), zero_row);
+  auto representation = std::make_unique<DenseRepresentation>(std::move(weight), zero_row);
+  representation->parameter().set_requires_grad(true);
+  return representation;
+}
+
+void check_scalar(const ScalarOptions& options, const std::string& name) {
+  QN_REQUIRE(options.bits >= 2 && options.bits <= 8, ErrorKind::kConfig, "scalar quantization of '", name,
+             "': found ", options.bits, " bits, expected 2 to 8");
+  QN_REQUIRE(options.update_step >= 1, ErrorKind::kConfig, "scalar quantization of '", name,
+             "': found an update step of ", options.update_step, ", expected at least 1");
+}
+
+NoiseOptions Representation::effective(NoiseOptions noise) const {
+  if (!takes_block_noise()) noise.kind = NoiseKind::kNone;
+  if (!takes_scalar_noise()) noise.scalar_probability = 0;
+  return noise;
+}
+
+std::unique_ptr<Representation> make_scalar(at::Tensor weight, const ScalarOptions& options,
+                                            int64_t zero_row) {
+  check_scalar(options, "weight");
+  auto representation = std::make_unique<ScalarRepresentation>(std::move(weight), options, zero_row);
+  representation->parameter().set_requires_grad(true);
+  return representation;
 }
 
 std::unique_ptr<Representation> make_product(codec::ProductMatrix matrix, std::vector<int64_t> shape,
-                                             codec::CentroidGradient gradient, int64_t zero_row) {
-  return std::make_unique<ProductRepresentation>(std::move(matrix), std::move(shape), gradient, zero_row);
+                                             codec::CentroidGradient gradient, int64_t zero_row,
+                                             codec::ScalarType centroid_type) {
+  return std::make_unique<ProductRepresentation>(std::move(matrix), std::move(shape), gradient, zero_row,
+                                                 centroid_type);
 }
 
+namespace {
+
+at::Tensor dense_tensor(const codec::PackedWeight& packed) {
+  const std::vector<float> values = codec::unpack_to_float(packed);
+  at::Tensor weight = at::empty(packed.shape, at::kFloat);
+  std::copy(values.begin(), values.end(), weight.mutable_data_ptr<float>());
+  return weight;
+}
+
+std::unique_ptr<Representation> scalar_from_packed(const codec::PackedWeight& packed) {
+  const codec::AffineGrid grid{packed.code_bits, packed.affine_axis, packed.scales, packed.zero_points};
+  ScalarOptions options;
+  options.bits = grid.bits;
+  if (grid.axis >= 0) options.observer = codec::Observer::kChannel;
+  auto representation =
+      std::make_unique<ScalarRepresentation>(dense_tensor(packed), grid, options, packed.zero_row);
+  representation->parameter().set_requires_grad(true);
+  return representation;
+}
+
+}  // namespace
+
 std::unique_ptr<Representation> from_packed(const codec::PackedWeight& packed,
-                                            codec::CentroidGradient gradient, const std::string& name) {
+                                            codec::CentroidGradient gradient) {
   switch (packed.scheme) {
-    case codec::Scheme::kDense: {
-      const std::vector<float> values = codec::unpack_to_float(packed);
-      at::Tensor weight = at::empty(packed.shape, at::kFloat);
-      std::copy(values.begin(), values.end(), weight.mutable_data_ptr<float>());
-      return make_dense(weight, packed.zero_row);
-    }
+    case codec::Scheme::kDense:
+      return make_dense(dense_tensor(packed), packed.zero_row);
     case codec::Scheme::kProduct:
-      return make_product(codec::unpack_product(packed), packed.shape, gradient, packed.zero_row);
+      return make_product(codec::unpack_product(packed), packed.shape, gradient, packed.zero_row,
+                          packed.centroid_type);
     case codec::Scheme::kAffine:
-      break;
+      return scalar_from_packed(packed);
   }
-  throw Error(ErrorKind::kUnsupported,
-              str_cat("weight '", name, "' holds int", packed.code_bits,
-                      " codes, which cannot be loaded for training or evaluation here; "
-                      "expected a dense or product-quantized weight"));
+  QN_INVARIANT(false);
 }
 
 }  // namespace quantnoise::quant

@@ -17,6 +17,7 @@ void WeightSlot::set_name(std::string name) {
   if (hash != name_hash_) release_cache();
   name_ = std::move(name);
   name_hash_ = hash;
+  element_hash_ = base::hash_name(name_ + ".elements");
 }
 
 void WeightSlot::exchange(std::shared_ptr<Representation> next) {
@@ -42,6 +43,9 @@ void WeightSlot::remove_owner(SlotOwner* owner) { std::erase(owners_, owner); }
 
 void check_noise(const NoiseOptions& options, int64_t cols, const std::string& name) {
   const double p = options.probability;
+  QN_REQUIRE(options.scalar_probability >= 0 && options.scalar_probability <= 1, ErrorKind::kConfig,
+             "noise of '", name, "': found probability ", options.scalar_probability,
+             " of elements, expected 0 to 1");
   if (options.kind == NoiseKind::kPqExact || options.kind == NoiseKind::kNone) {
     QN_REQUIRE(p >= 0 && p <= 1, ErrorKind::kConfig, "noise of '", name, "': found probability ", p,
                ", expected 0 to 1");
@@ -49,7 +53,7 @@ void check_noise(const NoiseOptions& options, int64_t cols, const std::string& n
     QN_REQUIRE(p >= 0 && p < 1, ErrorKind::kConfig, "noise of '", name, "': found probability ", p,
                ", expected at least 0 and less than 1 for kind ", noise_kind_name(options.kind));
   }
-  if (!options.active()) return;
+  if (!options.blocks_active()) return;
   QN_REQUIRE(options.block_size > 0 && cols % options.block_size == 0, ErrorKind::kConfig, "noise of '", name,
              "': found block size ", options.block_size, ", expected a divisor of its ", cols,
              " input features");
@@ -71,9 +75,10 @@ WeightUse WeightSlot::use(bool training, at::ScalarType type) const {
   const NoiseClock& clock = noise_clock();
   WeightUse use;
   use.training = training;
-  if (noised(training)) use.noise = noise_;
+  if (noised(training)) use.noise = representation_->effective(noise_);
   use.type = type;
   use.stream = base::RandomStream(clock.seed, name_hash_, clock.update, clock.micro_batch);
+  use.element_stream = base::RandomStream(clock.seed, element_hash_, clock.update, clock.micro_batch);
   use.update = clock.update;
   return use;
 }
@@ -92,6 +97,15 @@ bool WeightSlot::is_cached(const CacheKey& key) const {
   return !cached_.is_inference() || c10::InferenceMode::is_enabled();
 }
 
+template <typename Compute>
+at::Tensor WeightSlot::naming_errors(const Compute& compute) const {
+  try {
+    return compute();
+  } catch (Error& error) {
+    throw error.in("layer " + name_);
+  }
+}
+
 at::Tensor WeightSlot::value(bool training, at::ScalarType type) {
   const CacheKey key = cache_key(training, type);
   if (is_cached(key)) return cached_;
@@ -103,14 +117,15 @@ at::Tensor WeightSlot::value(bool training, at::ScalarType type) {
     wanted.buffer = std::move(cached_);
   }
   cached_.reset();
-  cached_ = representation_->materialize(wanted);
+  cached_ = naming_errors([&] { return representation_->materialize(wanted); });
   cached_key_ = key;
   return cached_;
 }
 
 at::Tensor WeightSlot::rows(const at::Tensor& indices, bool training) {
   const at::NoGradGuard no_grad;
-  return representation_->materialize_rows(indices, use(training, at::kFloat));
+  const WeightUse wanted = use(training, at::kFloat);
+  return naming_errors([&] { return representation_->materialize_rows(indices, wanted); });
 }
 
 void WeightSlot::release_cache() { cached_.reset(); }
