@@ -15,6 +15,7 @@ inline constexpr const char* kRegularization = "regularization";  ///< of the mo
 inline constexpr const char* kOptimization = "optimization";
 inline constexpr const char* kSchedule = "learning rate schedule";
 inline constexpr const char* kNoise = "quantization noise";
+inline constexpr const char* kScalar = "scalar quantization";
 inline constexpr const char* kQuantization = "product quantization";
 inline constexpr const char* kCheckpoint = "checkpoints";
 inline constexpr const char* kValidation = "validation";
@@ -26,8 +27,8 @@ inline constexpr const char* kNoEffect = "without effect here";
 /// Declares everything `qn train` accepts. The positional argument is the option "data".
 void declare_train_options(config::OptionTable& table);
 
-/// Declares everything `qn quantize` accepts: "model" (positional), "quantization-config-path" (alias
-/// "config"), "output" (alias "o"), "pq-iterations", "pq-gradient", "seed", "threads", "log-format".
+/// Declares everything `qn quantize` accepts: "model" (positional), "output" (alias "o"), "scheme" and
+/// "scalar-…", "quantization-config-path" (alias "config") and "pq-…", "seed", "threads", "log-format".
 void declare_quantize_options(config::OptionTable& table);
 
 /// Sets the defaults of the architecture given by --arch, with the rank kArchitecture.

@@ -26,9 +26,10 @@ inline constexpr int kStoppedEarly = 1;
 int run_training(const config::OptionValues& values, const Output& output,
                  const std::function<bool()>& stop_requested = {});
 
-/// Quantizes a model or checkpoint file by all stages of a configuration, without finetuning, and writes a
-/// model file (values of declare_quantize_options). Results: `stage` (stage, layers, size_mib, size_ratio,
-/// relative_error) for each stage and `done` (bytes, path, bytes_before).
+/// Quantizes a model or checkpoint file without training (values of declare_quantize_options): by all stages
+/// of a configuration, to int-N grids what these leave, or both; and writes a model file. Results: `stage`
+/// (stage, layers, size_mib, size_ratio, relative_error) for each stage, `scalar` (scheme, method, layers,
+/// relative_error) and `done` (bytes, path, bytes_before).
 int run_quantize(const config::OptionValues& values, const Output& output);
 
 }  // namespace quantnoise::train

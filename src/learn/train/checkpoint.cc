@@ -44,11 +44,30 @@ void remove_training_state(pack::ModelFile& file) {
   std::erase_if(file.tensors, [](const auto& item) { return item.first.starts_with(pack::kTrainingPrefix); });
 }
 
-void load_slot_state(torch::nn::Module& model, const pack::ModelFile& file) {
+namespace {
+
+template <typename Load>
+void for_each_slot_state(torch::nn::Module& model, const pack::ModelFile& file, const Load& load) {
   for (const quant::NamedSlot& named : quant::named_slots(model)) {
     const std::map<std::string, at::Tensor> state = tensors_under(file, slot_prefix() + named.name + "/");
-    if (!state.empty()) named.slot->representation().load_training_state(state);
+    if (state.empty()) continue;
+    load(named.slot->representation(), state);
+    named.slot->release_cache();
   }
+}
+
+}  // namespace
+
+void load_slot_state(torch::nn::Module& model, const pack::ModelFile& file) {
+  for_each_slot_state(model, file, [](quant::Representation& representation, const auto& state) {
+    representation.load_training_state(state);
+  });
+}
+
+void load_originals(torch::nn::Module& model, const pack::ModelFile& file) {
+  for_each_slot_state(model, file, [](quant::Representation& representation, const auto& state) {
+    representation.load_originals(state);
+  });
 }
 
 void load_optimizer_state(Optimizer& optimizer, const pack::ModelFile& file, int64_t num_updates) {

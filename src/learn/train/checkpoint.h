@@ -26,6 +26,8 @@ void remove_training_state(pack::ModelFile& file);
 /// Puts fp32 originals and noise state back; the model's representations are the file's already.
 /// Errors: kFormat when they do not fit.
 void load_slot_state(torch::nn::Module& model, const pack::ModelFile& file);
+/// Of these the fp32 originals alone: for a new run from the weights. A model file has none.
+void load_originals(torch::nn::Module& model, const pack::ModelFile& file);
 /// Errors: kFormat; a hint when the file was saved without optimizer state.
 void load_optimizer_state(Optimizer& optimizer, const pack::ModelFile& file, int64_t num_updates);
 

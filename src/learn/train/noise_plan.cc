@@ -1,32 +1,8 @@
 #include "learn/train/noise_plan.h"
 
-#include <algorithm>
-#include <regex>
-
-#include "quantnoise/base/error.h"
+#include "learn/train/scalar_setup.h"
 
 namespace quantnoise::train {
-namespace {
-
-std::regex compile(const char* option, const std::string& pattern) {
-  try {
-    return std::regex(pattern);
-  } catch (const std::regex_error& error) {
-    throw Error(ErrorKind::kConfig,
-                str_cat(option, " '", pattern, "' is not a regular expression: ", error.what()));
-  }
-}
-
-/// Matches the canonical path or any other end of a tie.
-bool matches(const quant::NamedSlot& slot, const std::regex& pattern) {
-  return std::regex_match(slot.name, pattern) ||
-         std::any_of(slot.aliases.begin(), slot.aliases.end(),
-                     [&](const std::string& alias) { return std::regex_match(alias, pattern); });
-}
-
-bool takes_noise(const quant::WeightSlot& slot) { return slot.representation().takes_noise(); }
-
-}  // namespace
 
 NoisePlanOptions noise_plan_options(const config::OptionValues& values) {
   NoisePlanOptions options;
@@ -42,55 +18,55 @@ NoisePlanOptions noise_plan_options(const config::OptionValues& values) {
     options.embedding_probability = values.get_float("quant-noise-pq-embeddings");
   }
   options.start_update = values.get_int("quant-noise-start-update");
-  options.include = values.get_string("quant-noise-include");
-  options.exclude = values.get_string("quant-noise-exclude");
+  options.blocks = quant::LayerFilter("--quant-noise", values.get_string("quant-noise-include"),
+                                      values.get_string("quant-noise-exclude"));
+  if (const std::optional<ScalarSetup> scalar = scalar_setup(values)) {
+    options.noise.scalar_probability = scalar->probability;
+    options.elements = scalar->filter;
+  }
   return options;
 }
 
 NoisePlan::NoisePlan(torch::nn::Module& model, const NoisePlanOptions& options)
     : start_update_(options.start_update) {
-  const std::regex include =
-      compile("--quant-noise-include", options.include.empty() ? ".*" : options.include);
-  const std::regex exclude = compile("--quant-noise-exclude", options.exclude);
-  bool any_included = false;
-  for (const quant::NamedSlot& named : quant::named_slots(model)) {
-    Entry entry{named.name, named.slot, options.noise, false};
+  const std::vector<quant::NamedSlot> slots = quant::named_slots(model);
+  options.blocks.require_match(slots);
+  for (const quant::NamedSlot& named : slots) {
+    quant::NoiseOptions noise = options.noise;
     if (named.owner->layer_type() == "Embedding" && options.embedding_probability) {
-      entry.noise.probability = *options.embedding_probability;
+      noise.probability = *options.embedding_probability;
     }
-    const bool included = matches(named, include);
-    any_included = any_included || included;
-    const bool excluded = !options.exclude.empty() && matches(named, exclude);
-    entry.noised = included && !excluded && takes_noise(*named.slot) && entry.noise.active();
-    // Set once here, so that what does not fit is refused before any work; then off until its time comes.
-    if (entry.noised) named.slot->set_noise(entry.noise);
+    if (!options.blocks(named)) noise.kind = quant::NoiseKind::kNone;
+    if (!options.elements(named)) noise.scalar_probability = 0;
+    // What does not fit is refused before any work; a codebook's blocks are what they are.
+    const quant::Representation& representation = named.slot->representation();
+    check_noise(representation.effective(noise), quant::matrix_shape(representation.shape()).cols,
+                named.name);
     named.slot->set_noise({});
-    entries_.push_back(std::move(entry));
+    entries_.push_back({named.name, named.slot, noise});
   }
-  QN_REQUIRE(any_included, ErrorKind::kConfig, "--quant-noise-include '", options.include,
-             "' matches no layer");
 }
 
 void NoisePlan::begin_update(int64_t num_updates) {
   if (started_ || num_updates < start_update_) return;
-  for (Entry& entry : entries_) {
-    if (entry.noised) entry.slot->set_noise(entry.noise);
+  for (const Entry& entry : entries_) {
+    entry.slot->set_noise(entry.slot->representation().effective(entry.noise));
   }
   started_ = true;
 }
 
-void NoisePlan::drop_quantized() {
-  for (Entry& entry : entries_) {
-    if (!entry.noised || takes_noise(*entry.slot)) continue;
-    entry.slot->set_noise({});
-    entry.noised = false;
-  }
+bool NoisePlan::has_block_noise(const Entry& entry) {
+  return entry.slot->representation().effective(entry.noise).blocks_active();
 }
 
-std::vector<std::string> NoisePlan::names(bool noised) const {
+bool NoisePlan::has_scalar_noise(const Entry& entry) {
+  return entry.slot->representation().effective(entry.noise).scalar_active();
+}
+
+std::vector<std::string> NoisePlan::names(bool (*has_noise)(const Entry&), bool wanted) const {
   std::vector<std::string> names;
   for (const Entry& entry : entries_) {
-    if (entry.noised == noised) names.push_back(entry.name);
+    if (has_noise(entry) == wanted) names.push_back(entry.name);
   }
   return names;
 }

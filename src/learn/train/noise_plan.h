@@ -7,21 +7,23 @@
 #include <vector>
 
 #include "quantnoise/config/options.h"
+#include "quantnoise/quant/layer_filter.h"
 #include "quantnoise/quant/slot.h"
 
 namespace quantnoise::train {
 
 struct NoisePlanOptions {
-  quant::NoiseOptions noise;
-  std::optional<double> embedding_probability;  ///< another rate for embeddings
+  quant::NoiseOptions noise;                    ///< of blocks, and of elements
+  std::optional<double> embedding_probability;  ///< another rate of blocks for embeddings
   int64_t start_update = 0;
-  std::string include;  ///< regular expression, matched in full against paths; empty: all
-  std::string exclude;  ///< the same; empty: none
+  quant::LayerFilter blocks;    ///< layers that get noise on blocks
+  quant::LayerFilter elements;  ///< layers that get noise on elements, where they have an int-N grid
 };
 /// Errors: kConfig for a broken regular expression or a rate the kind cannot have.
 NoisePlanOptions noise_plan_options(const config::OptionValues& values);
 
-/// The noise of a model's dense weights. Product-quantized weights have none.
+/// The noise of a model's weights. Each gets what its representation takes: blocks are noised while the
+/// weight itself is trained, elements where there is an int-N grid (of the weight or of its centroids).
 class NoisePlan {
  public:
   NoisePlan() = default;
@@ -30,22 +32,25 @@ class NoisePlan {
 
   /// Before every update: turns the noise on when its time has come.
   void begin_update(int64_t num_updates);
-  /// After an exchange: quantized weights lose their noise.
-  void drop_quantized();
 
-  /// Names of the weights that get noise, and of those that do not, in the order of the model.
-  std::vector<std::string> noised() const { return names(true); }
-  std::vector<std::string> untouched() const { return names(false); }
+  /// Names of the weights whose blocks get noise as the model is now, and of those whose do not, in the order
+  /// of the model.
+  std::vector<std::string> noised() const { return names(has_block_noise, true); }
+  std::vector<std::string> untouched() const { return names(has_block_noise, false); }
+  /// The same of single elements.
+  std::vector<std::string> scalar_noised() const { return names(has_scalar_noise, true); }
+  std::vector<std::string> scalar_untouched() const { return names(has_scalar_noise, false); }
 
  private:
   struct Entry {
     std::string name;
     std::shared_ptr<quant::WeightSlot> slot;
     quant::NoiseOptions noise;
-    bool noised = false;
   };
 
-  std::vector<std::string> names(bool noised) const;
+  static bool has_block_noise(const Entry& entry);
+  static bool has_scalar_noise(const Entry& entry);
+  std::vector<std::string> names(bool (*has_noise)(const Entry&), bool wanted) const;
 
   std::vector<Entry> entries_;
   int64_t start_update_ = 0;

@@ -1,5 +1,6 @@
 #include "quantnoise/train/options.h"
 
+#include "learn/train/quantization_options.h"
 #include "quantnoise/models/registry.h"
 #include "quantnoise/train/criterion.h"
 #include "quantnoise/train/lr_scheduler.h"
@@ -20,7 +21,9 @@ std::vector<std::string> architecture_names() {
 
 void declare_task(config::OptionTable& table) {
   OptionGroup group(table, option_group::kTask);
-  group.text("data", "", "folder made by qn preprocess or fairseq-preprocess (positional); several, separated by colons, take turns by epochs");
+  group.text("data", "",
+             "folder made by qn preprocess or fairseq-preprocess (positional); several, separated by colons, "
+             "take turns by epochs");
   group.choice("task", "language_modeling", task_names(), "what is learned");
   group.integer("tokens-per-sample", "1024", "longest sample").unit("tokens").min(1);
   group.choice(
@@ -157,42 +160,6 @@ void declare_schedule(config::OptionTable& table) {
       .min(0);
 }
 
-void declare_noise(config::OptionTable& table) {
-  OptionGroup group(table, option_group::kNoise);
-  group.real("quant-noise-pq", "0.0", "rate of product-quantization noise on weights")
-      .unit("probability")
-      .min(0)
-      .max(1);
-  group.integer("quant-noise-pq-block-size", "8", "weights in a noise block").unit("weights").min(1);
-  group.real("quant-noise-pq-embeddings", "", "another rate for embeddings (input and tied output)")
-      .unit("probability")
-      .min(0)
-      .max(1);
-  group.choice("quant-noise-kind", "pq", {"pq", "pq-exact", "mean"},
-               "what becomes of a chosen block: pq: zero; pq-exact: its nearest codeword; mean: its mean");
-  group.boolean("quant-noise-rescale", "true",
-                "kind pq: the other blocks are multiplied by 1/(1-p), as fairseq does");
-  group.flag("no-quant-noise-rescale", "the same as --quant-noise-rescale false");
-  group.integer("quant-noise-start-update", "0", "noise from this update on").unit("updates").min(0);
-  group.text("quant-noise-include", "",
-             "noise only on layers whose name matches this regular expression in full");
-  group.text("quant-noise-exclude", R"((.*\.)?embed_positions)",
-             "no noise on layers whose name matches this regular expression in full");
-  group.integer("quant-noise-centroids", "256", "pq-exact: codewords a weight").min(1).max(65536);
-  group.integer("quant-noise-refresh", "1000", "pq-exact: updates between two codebooks")
-      .unit("updates")
-      .min(1);
-}
-
-void declare_quantization(config::OptionTable& table) {
-  OptionGroup group(table, option_group::kQuantization);
-  group.text(
-      "quantization-config-path", "",
-      "quantizes by the stages of this YAML file; max-update or max-epoch is shared out evenly among them");
-  group.integer("pq-iterations", "20", "k-means rounds").min(1);
-  group.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid over its blocks");
-}
-
 void declare_checkpoint(config::OptionTable& table) {
   OptionGroup group(table, option_group::kCheckpoint);
   group.text("save-dir", "checkpoints", "folder for checkpoints and model files");
@@ -307,29 +274,12 @@ void declare_train_options(config::OptionTable& table) {
   declare_regularization(table);
   declare_optimization(table);
   declare_schedule(table);
-  declare_noise(table);
-  declare_quantization(table);
+  declare_quantization_training(table);
   declare_checkpoint(table);
   declare_validation(table);
   declare_progress(table);
   declare_machine(table);
   declare_without_effect(table);
-}
-
-void declare_quantize_options(config::OptionTable& table) {
-  OptionGroup task(table, option_group::kTask);
-  task.text("model", "", "model or checkpoint file (positional)");
-  task.text("output", "", "model file to write").alias("o");
-  task.integer("seed", "1", "number the initial centroids depend on").min(0);
-  OptionGroup quantization(table, option_group::kQuantization);
-  quantization.text("quantization-config-path", "", "stages, block sizes and centroids: a YAML file")
-      .alias("config");
-  quantization.integer("pq-iterations", "20", "k-means rounds").min(1);
-  quantization.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid in later finetuning");
-  OptionGroup progress(table, option_group::kProgress);
-  progress.choice("log-format", "", {"json", "none", "simple", "tqdm", "progress"}, "json: JSON lines");
-  OptionGroup machine(table, option_group::kMachine);
-  machine.integer("threads", "", "threads of computation; default: one for each core").min(1);
 }
 
 void apply_architecture(config::OptionValues& values) {

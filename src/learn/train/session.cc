@@ -154,7 +154,6 @@ bool Session::after_update() {
 void Session::begin_due_stage() {
   if (!stages_ || !stages_->begins(trainer_->num_updates(), epochs_done())) return;
   const std::vector<quant::QuantizedLayer> layers = stages_->begin(*model_, trainer_->num_updates());
-  noise_.drop_quantized();
   trainer_->optimizer().bind(quant::unique_parameters(*model_));
   // Losses before and after cannot be compared.
   progress_state_.best_metric.reset();

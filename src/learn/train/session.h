@@ -13,6 +13,7 @@
 #include "learn/train/noise_plan.h"
 #include "learn/train/progress.h"
 #include "learn/train/restore.h"
+#include "learn/train/scalar_setup.h"
 #include "learn/train/stages.h"
 #include "quantnoise/data/iterator.h"
 #include "quantnoise/train/task.h"
@@ -50,13 +51,17 @@ class Session {
 
   // Setting up (session_setup.cc).
   void build_model(const std::optional<RestoreSource>& source);
+  void restore(const RestoreSource& source);
+  /// Int-N grids for the weights, int8 centroids, as the options ask.
+  void quantize_weights();
   void build_trainer();
   void build_data();
   /// The training data of an epoch: its folder, when there are several.
   void open_epoch(int64_t epoch);
-  void build_stages(torch::nn::Module& dense_model);
+  void build_stages();
   void resume(const RestoreSource& source);
   void announce_precision();
+  void announce_noise();
   void announce(const std::optional<RestoreSource>& source);
 
   // Training (session.cc).
@@ -79,6 +84,7 @@ class Session {
   Validation validate();
   bool patience_is_over() const;
   pack::ModelFile packed_model() const;
+  std::string history_json() const;
   TrainingState state() const;
   void save(const Due& due, int64_t epoch, const std::optional<Validation>& validation);
   std::vector<std::string> checkpoint_names(const Due& due, int64_t epoch,
@@ -97,6 +103,8 @@ class Session {
   std::unique_ptr<Task> task_;
   std::shared_ptr<models::LanguageModel> model_;
   std::unique_ptr<Trainer> trainer_;
+  std::optional<ScalarSetup> scalar_;
+  quant::ScalarPlan scalar_plan_;  // of the weights that have an int-N grid
   NoisePlan noise_;
   std::string earlier_noise_ = "[]";  ///< JSON: records of the runs whose weights this one started from
   std::unique_ptr<StageRunner> stages_;

@@ -73,6 +73,11 @@ std::string Session::in_save_dir(const std::string& name) const { return save_di
 
 pack::ModelFile Session::packed_model() const {
   pack::ModelFile file = pack_model(*model_, task_->dictionary(), task_->tokenizer_name());
+  file.history_json = with_stages(history_json(), stages_ ? stages_->state() : StageState());
+  return file;
+}
+
+std::string Session::history_json() const {
   nlohmann::ordered_json history;
   history["task"] = nlohmann::ordered_json::parse(task_->describe());
   history["updates"] = trainer_->num_updates();
@@ -82,10 +87,18 @@ pack::ModelFile Session::packed_model() const {
                       {"start_update", values_.get_int("quant-noise-start-update")},
                       {"noised", noise_.noised()},
                       {"untouched", noise_.untouched()}};
+  if (scalar_) {
+    history["noise"]["scalar"] = {{"bits", scalar_->options.bits},
+                                  {"method", codec::observer_name(scalar_->options.observer)},
+                                  {"probability", scalar_->probability},
+                                  {"update_step", scalar_->options.update_step},
+                                  {"ste", values_.get_string("scalar-ste")},
+                                  {"noised", noise_.scalar_noised()},
+                                  {"untouched", noise_.scalar_untouched()}};
+  }
   auto earlier = nlohmann::ordered_json::parse(earlier_noise_);
   if (!earlier.empty()) history["earlier_noise"] = std::move(earlier);
-  file.history_json = with_stages(history.dump(), stages_ ? stages_->state() : StageState());
-  return file;
+  return history.dump();
 }
 
 TrainingState Session::state() const {

@@ -56,15 +56,20 @@ void refuse_too_long(const data::BatchDataset& dataset, int64_t max_positions, c
       "leave such samples out with --skip-invalid-size-inputs-valid-test");
 }
 
+bool had_noise(const nlohmann::json& history) {
+  if (!history.contains("noise") || !history["noise"].is_object()) return false;
+  const nlohmann::json& noise = history["noise"];
+  const bool scalar = noise.contains("scalar") && noise["scalar"].is_object();
+  return noise.value("probability", 0.0) > 0 || (scalar && noise["scalar"].value("probability", 0.0) > 0);
+}
+
 /// The noise records a run hands on: those it was handed and, when a new run starts from its weights, its
 /// own.
 std::string earlier_noise(const RestoreSource& source) {
   const auto history = nlohmann::json::parse(source.file.history_json, nullptr, /*allow_exceptions=*/false);
   if (!history.is_object()) return "[]";
   nlohmann::json records = history.value("earlier_noise", nlohmann::json::array());
-  const bool had_noise = history.contains("noise") && history["noise"].is_object() &&
-                         history["noise"].value("probability", 0.0) > 0;
-  if (!source.resumes() && had_noise) records.push_back(history["noise"]);
+  if (!source.resumes() && had_noise(history)) records.push_back(history["noise"]);
   return records.dump();
 }
 
@@ -94,27 +99,44 @@ Session::Session(const config::OptionValues& values, Progress& progress, std::fu
 }
 
 void Session::build_model(const std::optional<RestoreSource>& source) {
-  const codec::CentroidGradient gradient = pq_options(values_).gradient;
   model_ = task_->build_model(source ? &source->file : nullptr);
-  // The plan of a run that is gone on with is that of its dense model.
+  // The plan of a run that is gone on with is that of its model before any stage.
   const bool plan_first = !source || source->resumes_quantization();
-  if (plan_first) build_stages(*model_);
-  if (source) {
-    restore_weights(*model_, source->file, gradient);
-    earlier_noise_ = earlier_noise(*source);
+  if (!plan_first) restore(*source);
+  quantize_weights();
+  build_stages();
+  if (plan_first && source) {
+    restore(*source);
+    quantize_weights();
   }
-  if (!plan_first) build_stages(*model_);
   noise_ = NoisePlan(*model_, noise_plan_options(values_));
 }
 
-void Session::build_stages(torch::nn::Module& dense_model) {
+void Session::restore(const RestoreSource& source) {
+  restore_weights(*model_, source.file, pq_options(values_).gradient);
+  load_originals(*model_, source.file);
+  earlier_noise_ = earlier_noise(source);
+}
+
+void Session::quantize_weights() {
+  if (pq_options(values_).centroid_type == codec::ScalarType::kI8) {
+    quant::set_centroid_type(*model_, codec::ScalarType::kI8);
+  }
+  scalar_ = scalar_setup(values_);
+  if (!scalar_) return;
+  scalar_plan_ = quant::plan_scalar(*model_, scalar_->options, scalar_->filter);
+  quant::quantize_scalar(*model_, scalar_plan_);
+}
+
+void Session::build_stages() {
   const std::string& path = values_.get_string("quantization-config-path");
   if (path.empty()) return;
   const config::QuantizationConfig config = config::load_quantization_config(path);
-  quant::Plan plan = quant::plan_pq(dense_model, config);
+  const quant::PqOptions options = pq_options(values_);
+  quant::Plan plan = quant::plan_pq(*model_, config, options.centroid_type);
   const StageSchedule schedule = StageSchedule::make(
       static_cast<int64_t>(plan.stages.size()), values_.get_int("max-epoch"), values_.get_int("max-update"));
-  stages_ = std::make_unique<StageRunner>(config, std::move(plan), schedule, pq_options(values_));
+  stages_ = std::make_unique<StageRunner>(config, std::move(plan), schedule, options);
 }
 
 void Session::build_trainer() {
@@ -207,6 +229,18 @@ void Session::announce_precision() {
                             valid_type_ == at::kFloat ? "fp32" : "bf16"));
 }
 
+void Session::announce_noise() {
+  const auto list = [&](const std::string& what, const std::vector<std::string>& noised,
+                        const std::vector<std::string>& untouched) {
+    if (noised.empty()) return;
+    progress_.message(str_cat(what, " on ", noised.size(), " weights: ", join(noised, ", ")));
+    if (!untouched.empty()) progress_.message(str_cat("no ", what, " on: ", join(untouched, ", ")));
+  };
+  list("noise", noise_.noised(), noise_.untouched());
+  if (!scalar_) return;
+  list(str_cat("int", scalar_->options.bits, " noise"), noise_.scalar_noised(), noise_.scalar_untouched());
+}
+
 void Session::announce(const std::optional<RestoreSource>& source) {
   const std::vector<std::string> ignored = values_.explicit_without_effect();
   if (!ignored.empty()) progress_.message("options without effect here: --" + join(ignored, ", --"));
@@ -219,11 +253,8 @@ void Session::announce(const std::optional<RestoreSource>& source) {
   progress_.message(str_cat("model: ", model_->architecture(), ", ", quant::count_parameters(*model_),
                             " parameters; dictionary: ", task_->dictionary().size(), " entries; ",
                             iterator_->num_batches(), " batches an epoch"));
-  const std::vector<std::string> noised = noise_.noised();
-  if (!noised.empty()) {
-    progress_.message(str_cat("noise on ", noised.size(), " weights: ", join(noised, ", ")));
-    if (!noise_.untouched().empty()) progress_.message("no noise on: " + join(noise_.untouched(), ", "));
-  }
+  announce_noise();
+  if (scalar_) progress_.message(scalar_plan_.text(), "plan");
   if (stages_) progress_.message(stages_->plan().text(), "plan");
 }
 

@@ -108,6 +108,7 @@ quant::PqOptions pq_options(const config::OptionValues& values) {
   options.seed = static_cast<uint64_t>(values.get_int("seed"));
   options.gradient = values.get_string("pq-gradient") == "mean" ? codec::CentroidGradient::kMean
                                                                 : codec::CentroidGradient::kSum;
+  if (values.get_string("pq-centroid-type") == "int8") options.centroid_type = codec::ScalarType::kI8;
   return options;
 }
 

@@ -54,7 +54,7 @@ class StageRunner {
   StageState state_;
 };
 
-/// Centroid gradient of --pq-gradient, rounds, seed.
+/// Gradient and type of centroids, rounds, seed.
 quant::PqOptions pq_options(const config::OptionValues& values);
 
 /// fairseq's figures for the model as it is now.

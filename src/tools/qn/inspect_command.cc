@@ -75,9 +75,11 @@ std::vector<json> noise_records(const json& history) {
 std::set<std::string> noised_names(const json& history) {
   std::set<std::string> names;
   for (const json& noise : noise_records(history)) {
-    if (!noise.is_object() || !noise.contains("noised")) continue;
-    for (const json& name : noise["noised"]) {
-      if (name.is_string()) names.insert(name.get<std::string>());
+    if (!noise.is_object()) continue;
+    for (const json& record : {noise, noise.value("scalar", json::object())}) {
+      for (const json& name : record.value("noised", json::array())) {
+        if (name.is_string()) names.insert(name.get<std::string>());
+      }
     }
   }
   return names;
@@ -162,10 +164,13 @@ std::string shape_text(const json& shape) { return join(shape.get<std::vector<in
 std::string scheme_text(const json& weight) {
   const std::string scheme = weight["scheme"];
   if (scheme == "pq") {
-    return str_cat("pq ", weight["num_centroids"].get<int>(), " x ", weight["block_size"].get<int>(), ", ",
-                   weight["code_bits"].get<int>(), " bit");
+    const bool int8 = weight["centroid_type"] == "int8";
+    return str_cat("pq ", weight["num_centroids"].get<int>(), " x ", weight["block_size"].get<int>(),
+                   int8 ? " int8" : "", ", ", weight["code_bits"].get<int>(), " bit");
   }
-  if (scheme == "affine") return str_cat("int", weight["bits"].get<int>());
+  if (scheme == "affine") {
+    return str_cat("int", weight["bits"].get<int>(), weight["per_channel"].get<bool>() ? " by channel" : "");
+  }
   return weight["type"];
 }
 
@@ -220,12 +225,29 @@ std::string size_text(const json& size) {
   return text;
 }
 
+size_t count_of(const json& record, const char* list) { return record.value(list, json::array()).size(); }
+
+std::string scalar_noise_text(const json& scalar) {
+  return str_cat("int", scalar.value("bits", 0), " noise, probability ", scalar.value("probability", 0.0),
+                 ", method ", scalar.value("method", ""), ", grids every ", scalar.value("update_step", 0),
+                 " updates, gradient ", scalar.value("ste", ""), "; on ", count_of(scalar, "noised"),
+                 " weights, not on ", count_of(scalar, "untouched"));
+}
+
 std::string noise_text(const json& noise) {
-  if (!noise.is_object() || noise.value("probability", 0.0) == 0) return "noise: none\n";
-  return str_cat("noise: ", noise.value("kind", ""), ", probability ", noise.value("probability", 0.0),
-                 ", blocks of ", noise.value("block_size", 0), "; on ",
-                 noise.value("noised", json::array()).size(), " weights, not on ",
-                 noise.value("untouched", json::array()).size(), "\n");
+  std::vector<std::string> parts;
+  if (noise.is_object() && noise.value("probability", 0.0) > 0) {
+    parts.push_back(str_cat(noise.value("kind", ""), ", probability ", noise.value("probability", 0.0),
+                            ", blocks of ", noise.value("block_size", 0), "; on ", count_of(noise, "noised"),
+                            " weights, not on ", count_of(noise, "untouched")));
+  }
+  if (noise.is_object() && noise.contains("scalar")) parts.push_back(scalar_noise_text(noise["scalar"]));
+  return "noise: " + (parts.empty() ? "none" : join(parts, "; ")) + "\n";
+}
+
+std::string scalar_text(const json& scalar) {
+  return str_cat("quantized to int", scalar.value("bits", 0), " without training, method ",
+                 scalar.value("method", ""), ": ", count_of(scalar, "layers"), " layers\n");
 }
 
 std::string loss_text(const json& stage, const char* key) {
@@ -251,6 +273,8 @@ std::string history_text(const json& history) {
       text += noise_text(value);
     } else if (name == "earlier_noise" && value.is_array()) {
       for (const json& noise : value) text += "earlier " + noise_text(noise);
+    } else if (name == "scalar" && value.is_object()) {
+      text += scalar_text(value);
     } else if (name == "stages" && value.is_array()) {
       text += stages_text(value);
     } else {
