@@ -78,7 +78,8 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
       {{"export", "model.qn"}, 2, "error: qn export needs --output FILE\n"},
       {{"quantize", "model.qn", "-o", "x.qn"},
        2,
-       "error: no quantization configuration given: --config FILE.yaml\n"},
+       "error: nothing to do: give --config FILE.yaml, --scheme int8 (int2 to int8) or --pq-centroid-type "
+       "int8\n"},
       {{"generate", "--path", "m", "--beam", "4"},
        4,
        "error: --beam 4: beam search is not supported, expected 1\n"},

@@ -151,6 +151,41 @@ TEST_F(Pipeline, QuantizeWithoutFinetuningEqualsTheRawNumbersOfTheStages) {
                last_event(staged.out.substr(0, staged.out.find('\n') + 1), "stage_raw")["valid_loss"]);
 }
 
+TEST_F(Pipeline, Int4IsTrainedInspectedEvaluatedAndSpeaks) {
+  const Result result = qn_ok(train_arguments(
+      path("int4"), {"--quant-noise-scalar", "0.5", "--scalar-bits", "4", "--scalar-method", "channel-l2"}));
+  EXPECT_THAT(result.err, HasSubstr("int4 noise on "));
+  EXPECT_THAT(result.err, HasSubstr("int4, channel-l2: "));  // the plan
+  const std::string model = path("int4/model.qn");
+  expect_close(eval(model)["ppl"], last_event(result.out, "done")["valid_ppl"]);
+  const json file = inspect(model);
+  for (const json& weight : file["weights"]) {
+    EXPECT_EQ(weight["scheme"], "affine") << weight["name"];
+    EXPECT_EQ(weight["bits"], 4) << weight["name"];
+    EXPECT_TRUE(weight["noised"].get<bool>()) << weight["name"];
+  }
+  EXPECT_EQ(file["history"]["noise"]["scalar"]["probability"], 0.5);
+  EXPECT_THAT(qn_ok({"inspect", model}).out,
+              HasSubstr("int4 noise, probability 0.5, method channel-l2, grids every 1000 updates"));
+  EXPECT_THAT(qn_ok({"generate", "--path", model, "--prompt", "the beginning", "--max-len", "8"}).out,
+              StartsWith("the beginning"));
+}
+
+TEST_F(Pipeline, QuantizeToIntNAndInt8Centroids) {
+  const std::string dense = train_model();
+  const Result result = qn_ok({"quantize", dense, "--scheme", "int8", "--method", "tensor", "-o",
+                               path("int8.qn"), "--log-format", "json"});
+  EXPECT_EQ(last_event(result.out, "scalar")["method"], "tensor");
+  const double loss = eval(dense)["loss"].get<double>();
+  EXPECT_NEAR(eval(path("int8.qn"))["loss"].get<double>(), loss, 0.02 * loss);
+  EXPECT_THAT(qn_ok({"inspect", path("int8.qn")}).out, HasSubstr("quantized to int8 without training"));
+  qn_ok({"quantize", dense, "--config", stages_yaml(), "-o", path("pq.qn")});
+  qn_ok({"quantize", path("pq.qn"), "--pq-centroid-type", "int8", "-o", path("pq8.qn")});
+  const json file = inspect(path("pq8.qn"));
+  for (const json& weight : file["weights"]) EXPECT_EQ(weight["centroid_type"], "int8") << weight["name"];
+  EXPECT_LT(file["size"]["centroids"], inspect(path("pq.qn"))["size"]["centroids"]);
+}
+
 TEST_F(Pipeline, ExportWritesPlainTensorsAndModelsWithoutTrainingState) {
   const std::string dense = train_model();
   qn_ok({"quantize", dense, "--config", stages_yaml(), "-o", path("raw.qn")});

@@ -38,6 +38,8 @@ Options schedule(const std::string& name, const Options& changes = {}) {
 
 Options noise(const Options& changes = {}) { return with({{"quant-noise-pq", "0.3"}}, changes); }
 
+Options scalar(const Options& changes = {}) { return with({{"quant-noise-scalar", "0.5"}}, changes); }
+
 Options staged(const Options& changes = {}) {
   return with({{"quantization-config-path", "@ipq.yaml"}}, changes);
 }
@@ -192,11 +194,26 @@ Cases noise_cases() {
       {"quant-noise-kind", noise(), {"pq-exact", "mean"}},
       {"quant-noise-rescale", noise(), {"false"}},
       {"no-quant-noise-rescale", noise(), {"true"}},
+      {"quant-noise-scalar", {}, {"0.5"}},
+      {"quant-noise-scalar", scalar(), {"0.25", "1"}},
       {"quant-noise-start-update", noise(), {"2"}},
+      {"quant-noise-start-update", scalar(), {"2"}},
       {"quant-noise-include", noise(), {R"(decoder\.layers\..*)"}},
       {"quant-noise-exclude", noise(), {R"(decoder\.embed_tokens)"}},
       {"quant-noise-centroids", exact, {"8"}},
       {"quant-noise-refresh", exact, {"1"}},
+  };
+}
+
+Cases scalar_cases() {
+  return {
+      {"scalar-bits", {}, {"8"}},
+      {"scalar-bits", scalar(), {"4"}},
+      {"scalar-method", scalar(), {"tensor", "channel", "channel-l2"}},
+      {"scalar-include", scalar(), {R"(decoder\.layers\..*)"}},
+      {"scalar-exclude", scalar(), {R"(decoder\.embed_tokens)"}},
+      {"scalar-update-step", scalar(), {"1"}},
+      {"scalar-ste", scalar(), {"clipped"}},
   };
 }
 
@@ -205,6 +222,7 @@ Cases quantization_cases() {
       {"quantization-config-path", {}, {"@ipq.yaml"}},
       {"pq-iterations", staged(), {"1"}},
       {"pq-gradient", staged(), {"mean"}},
+      {"pq-centroid-type", staged(), {"int8"}},
   };
 }
 
@@ -277,8 +295,8 @@ const std::vector<OptionCase>& option_cases() {
   static const Cases cases = [] {
     Cases all;
     for (const auto& group : {task_cases(), model_cases(), regularization_cases(), optimization_cases(),
-                              schedule_cases(), noise_cases(), quantization_cases(), checkpoint_cases(),
-                              validation_cases(), progress_cases(), machine_cases()}) {
+                              schedule_cases(), noise_cases(), scalar_cases(), quantization_cases(),
+                              checkpoint_cases(), validation_cases(), progress_cases(), machine_cases()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;

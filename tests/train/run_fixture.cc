@@ -209,8 +209,9 @@ std::map<std::string, std::string> RunFixture::weights(const std::string& model_
   std::map<std::string, std::string> bytes;
   const pack::ModelFile file = pack::read_model_file(model_path);
   for (const auto& [name, weight] : file.weights) {
-    bytes[name] =
-        bytes_text(weight.dense.bytes) + bytes_text(weight.codes.bytes) + bytes_text(weight.centroids.bytes);
+    bytes[name] = bytes_text(weight.dense.bytes) + bytes_text(weight.codes.bytes) +
+                  bytes_text(weight.centroids.bytes) + bytes_text(std::as_bytes(std::span(weight.scales))) +
+                  bytes_text(std::as_bytes(std::span(weight.zero_points)));
   }
   for (const auto& [name, tensor] : file.tensors) bytes[name] = bytes_text(tensor.data.bytes);
   return bytes;
