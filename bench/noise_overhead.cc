@@ -20,6 +20,7 @@
 
 #include "quantnoise/base/error.h"
 #include "quantnoise/models/transformer_lm.h"
+#include "quantnoise/quant/scalar.h"
 #include "quantnoise/quant/slot.h"
 #include "quantnoise/train/trainer.h"
 
@@ -61,15 +62,25 @@ Arguments parse(int argc, char** argv) {
   return arguments;
 }
 
+struct NoiseCase {
+  const char* name;
+  qn::quant::NoiseKind kind;  ///< of blocks
+  double blocks;              ///< rate of noise on blocks
+  double elements;            ///< rate of int8 noise on elements; 0: no grids
+};
+constexpr NoiseCase kCases[] = {{"none", qn::quant::NoiseKind::kNone, 0, 0},
+                                {"pq 0.1", qn::quant::NoiseKind::kPq, 0.1, 0},
+                                {"mean 0.1", qn::quant::NoiseKind::kMean, 0.1, 0},
+                                {"int 0.5", qn::quant::NoiseKind::kNone, 0, 0.5},
+                                {"pq + int", qn::quant::NoiseKind::kPq, 0.1, 0.5}};
+
 struct Variant {
   std::string name;
-  qn::quant::NoiseKind kind;
-  double probability;
   std::unique_ptr<qn::train::Trainer> trainer;
   std::vector<double> seconds;
 };
 
-Variant make_variant(const std::string& name, qn::quant::NoiseKind kind, double probability, at::ScalarType type) {
+Variant make_variant(const NoiseCase& noise_case, at::ScalarType type) {
   qn::models::TransformerLmOptions options;
   options.vocab_size = kVocabulary;
   options.decoder_layers = 6;
@@ -79,19 +90,19 @@ Variant make_variant(const std::string& name, qn::quant::NoiseKind kind, double 
   torch::manual_seed(1);
   auto model = qn::models::make_transformer_lm(options);
   qn::quant::named_slots(*model);
-  if (kind != qn::quant::NoiseKind::kNone) {
-    qn::quant::NoiseOptions noise;
-    noise.kind = kind;
-    noise.probability = probability;
-    qn::quant::quant_noise(*model, noise);
-  }
+  if (noise_case.elements > 0) qn::quant::quantize_scalar(*model, qn::quant::plan_scalar(*model, {}));
+  qn::quant::NoiseOptions noise;
+  noise.kind = noise_case.kind;
+  noise.probability = noise_case.blocks;
+  noise.scalar_probability = noise_case.elements;
+  qn::quant::quant_noise(*model, noise);
   auto optimizer = qn::train::make_optimizer("adamw", {});
   optimizer->bind(qn::quant::unique_parameters(*model));
   qn::train::LrSchedulerOptions schedule;
   schedule.lr = {1e-4};
   qn::train::TrainerOptions trainer;
   trainer.compute_type = type;
-  return {name, kind, probability,
+  return {noise_case.name,
           std::make_unique<qn::train::Trainer>(model, qn::train::make_criterion("cross_entropy", {}), std::move(optimizer),
                                                qn::train::make_lr_scheduler("fixed", schedule), trainer),
           {}};
@@ -114,15 +125,6 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-struct NoiseCase {
-  const char* name;
-  qn::quant::NoiseKind kind;
-  double probability;
-};
-constexpr NoiseCase kCases[] = {{"none", qn::quant::NoiseKind::kNone, 0},
-                                {"pq 0.1", qn::quant::NoiseKind::kPq, 0.1},
-                                {"mean 0.1", qn::quant::NoiseKind::kMean, 0.1}};
-
 /// The largest resident size of this process so far, in MiB.
 double peak_mib() {
   std::ifstream status("/proc/self/status");
@@ -141,7 +143,7 @@ double peak_of(const NoiseCase& noise, at::ScalarType type, int threads) {
   const pid_t child = fork();
   if (child == 0) {
     qn::train::set_up_torch(threads);
-    Variant variant = make_variant(noise.name, noise.kind, noise.probability, type);
+    Variant variant = make_variant(noise, type);
     const qn::data::Batch batch = make_batch();
     for (int step = 0; step < 3; ++step) variant.trainer->update(std::span(&batch, 1));
     const double peak = peak_mib();
@@ -159,7 +161,7 @@ double peak_of(const NoiseCase& noise, at::ScalarType type, int threads) {
 nlohmann::json measure(const std::string& type_name, at::ScalarType type, int steps) {
   std::vector<Variant> variants;
   for (const NoiseCase& noise : kCases) {
-    variants.push_back(make_variant(noise.name, noise.kind, noise.probability, type));
+    variants.push_back(make_variant(noise, type));
   }
   const qn::data::Batch batch = make_batch();
   for (int step = -2; step < steps; ++step) {

@@ -7,7 +7,7 @@ root="$(cd "$(dirname "$0")/.." && pwd)"
 binaries="$(cd "${1:?usage: scripts/check_docs.sh FOLDER_WITH_QN [FILE...]}" && pwd)"
 shift
 files=("$@")
-[[ ${#files[@]} -gt 0 ]] || files=("$root/README.md" "$root/docs/language-model.md")
+[[ ${#files[@]} -gt 0 ]] || files=("$root/README.md" "$root/docs/language-model.md" "$root/docs/scalar.md")
 
 tested_blocks() {
   awk '/^<!-- tested -->$/ { armed = 1; next }
