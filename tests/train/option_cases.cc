@@ -212,7 +212,7 @@ Cases scalar_cases() {
       {"scalar-method", scalar(), {"tensor", "channel", "channel-l2"}},
       {"scalar-include", scalar(), {R"(decoder\.layers\..*)"}},
       {"scalar-exclude", scalar(), {R"(decoder\.embed_tokens)"}},
-      {"scalar-update-step", scalar(), {"1"}},
+      {"scalar-update-step", scalar({{"max-update", "8"}}), {"1"}},
       {"scalar-ste", scalar(), {"clipped"}},
   };
 }

@@ -320,12 +320,6 @@ TEST_F(QuantizeWithoutTraining, EveryBitBringsTheLossDown) {
 }
 
 TEST_F(QuantizeWithoutTraining, StagesThenWhatIsLeft) {
-  run("both.qn", {{"quantization-config-path", quantization_config()},
-                  {"scheme", "int8"},
-                  {"scalar-exclude", "(.*\\.)?embed_tokens"},
-                  {"pq-centroid-type", "int8"}});
-  const auto found = schemes("both.qn");
-  EXPECT_EQ(found.at("decoder.embed_tokens.weight"), "pq int8");
   train("learned", {{"max-update", "4"}, {"decoder-learned-pos", "true"}});
   quantize({{"model", path("learned/model.qn")},
             {"output", path("rest.qn")},
@@ -333,6 +327,12 @@ TEST_F(QuantizeWithoutTraining, StagesThenWhatIsLeft) {
             {"scheme", "int4"}});
   EXPECT_EQ(schemes("rest.qn").at("decoder.embed_positions.weight"), "int4");
   EXPECT_EQ(schemes("rest.qn").at("decoder.layers.1.fc1.weight"), "pq");
+  const RunResult none = run("all.qn", {{"quantization-config-path", quantization_config()},
+                                        {"scheme", "int8"},
+                                        {"pq-centroid-type", "int8"}});
+  EXPECT_THAT(none.text(), HasSubstr("nothing is left for int8"));
+  EXPECT_EQ(schemes("all.qn").at("decoder.embed_tokens.weight"), "pq int8");
+  EXPECT_THROW(quantize({{"model", path("all.qn")}, {"output", path("x.qn")}, {"scheme", "int8"}}), Error);
 }
 
 TEST_F(QuantizeWithoutTraining, CentroidsOfAFinishedModelBecomeInt8) {

@@ -94,8 +94,12 @@ void QuantizeRun::quantize_to_grids() {
   const ScalarSetup setup = scalar_setup_without_noise(values_, parse_scalar_scheme(scheme));
   const quant::ScalarPlan plan = quant::plan_scalar(*loaded_.model, setup.options, setup.filter);
   progress_.message(plan.text(), "plan");
+  if (plan.layers.empty() && !values_.get_string("quantization-config-path").empty()) {
+    progress_.message(str_cat("nothing is left for ", scheme, ": the stages name every layer"));
+    return;
+  }
   QN_REQUIRE(!plan.layers.empty(), ErrorKind::kConfig, "nothing to quantize to ", scheme, " in ", path_,
-             ": no layer is left");
+             ": every layer has product codes already, or is excluded");
   const std::vector<quant::ScalarLayer> layers = quant::quantize_scalar(*loaded_.model, plan);
   history_["scalar"] = {{"bits", setup.options.bits},
                         {"method", codec::observer_name(setup.options.observer)},
@@ -123,8 +127,8 @@ void QuantizeRun::write() {
 
 int run_quantize(const config::OptionValues& values, const Output& output) {
   QN_REQUIRE(!values.get_string("model").empty(), ErrorKind::kUsage, "no model file given");
-  const bool asked = !values.get_string("quantization-config-path").empty() ||
-                     !values.get_string("scheme").empty() || values.get_string("pq-centroid-type") == "int8";
+  const bool asked = !values.get_string("quantization-config-path").empty() || values.has_value("scheme") ||
+                     values.get_string("pq-centroid-type") == "int8";
   QN_REQUIRE(
       asked, ErrorKind::kUsage,
       "nothing to do: give --config FILE.yaml, --scheme int8 (int2 to int8) or --pq-centroid-type int8");
