@@ -204,6 +204,24 @@ TEST_F(CommandLine, OptionsWithoutEffectAreListedOnce) {
   EXPECT_THAT(result.out, HasSubstr("stage | stage 3"));
 }
 
+TEST_F(CommandLine, ADumpedConfigurationTrainsTheSameModel) {
+  // The architecture changes defaults (learned positions, gelu, pre-norm) that a dump must not undo.
+  const std::vector<std::string> few = {"--arch", "transformer_lm_gpt2_tiny", "--max-update", "2"};
+  const Result direct = qn_ok(train_arguments(path("direct"), few));
+  std::vector<std::string> arguments = train_arguments(path("direct"), few);
+  arguments.emplace_back("--dump-config");
+  const std::string recipe = write("dumped.yaml", qn_ok(arguments).out);
+  const Result again = qn_ok({"train", "--config", recipe, "--save-dir", path("again")});
+  EXPECT_EQ(last_event(again.out, "done")["valid_loss"], last_event(direct.out, "done")["valid_loss"]);
+  EXPECT_TRUE(read_file(path("again/model.qn")) == read_file(path("direct/model.qn")));
+  EXPECT_THAT(again.err, testing::Not(HasSubstr("without effect")));
+
+  const std::string big =
+      qn_ok({"train", "data", "--arch", "transformer_lm_gpt2_small", "--dump-config"}).out;
+  EXPECT_THAT(big, HasSubstr("\narch: transformer_lm_gpt2_small\n"));
+  EXPECT_THAT(big, HasSubstr("\n#decoder-embed-dim: 1024\n"));
+}
+
 TEST_F(CommandLine, RecipesRankBelowTheCommandLineAndAreDumpedWhole) {
   const std::string recipe =
       write("recipe.yaml", "lr: 0.125\nquant_noise_pq: 0.05\nadam-betas: [0.9, 0.98]\n");

@@ -257,6 +257,18 @@ TEST(OptionValues, DumpCanBeFedBack) {
   EXPECT_THAT(recipe, HasSubstr("restore-file: \"null\"\n"));
 }
 
+TEST(OptionValues, DumpedDefaultsKeepTheirRank) {
+  OptionValues values(table());
+  values.set("max-update", "7", OptionSource::kArchitecture);
+  values.set("lr", "0.5", OptionSource::kCommandLine);
+  const std::string recipe = values.dump();
+  EXPECT_THAT(recipe, HasSubstr("\n#max-update: 7\n"));
+  EXPECT_THAT(recipe, HasSubstr("\nlr: [0.5]\n"));
+  const std::vector<RecipeEntry> entries = parse_recipe(recipe, "dump.yaml");
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries.front().name, "lr");
+}
+
 TEST(OptionValues, DumpLeavesOutWhatIsNotSet) {
   EXPECT_THAT(OptionValues(table()).dump(), Not(HasSubstr("max-tokens")));
 }

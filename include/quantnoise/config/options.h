@@ -98,8 +98,9 @@ class OptionValues {
   /// Explicit options that are accepted without having any effect, in order of declaration.
   std::vector<std::string> explicit_without_effect() const;
 
-  /// A recipe that gives these values again: one `name: value` a line, by groups; not-set options are left
-  /// out.
+  /// A recipe that gives these values again: one `name: value` a line, by groups. What the user did not give
+  /// stands behind a `#`: it is seen, and still ranks as it did when the recipe is read. Not-set options are
+  /// left out.
   std::string dump() const;
   /// One JSON object, option name → typed value, of the given groups (empty: all); not-set options are left
   /// out.

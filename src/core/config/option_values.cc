@@ -171,7 +171,8 @@ std::string OptionValues::dump() const {
     for (const OptionSpec& spec : table_->specs()) {
       const Entry& held = entries_.at(spec.name);
       if (spec.group != group || held.value.index() == 0) continue;
-      text += str_cat(spec.name, ": ", yaml_text(spec, held.text, held.value), "\n");
+      text += str_cat(is_explicit(spec.name) ? "" : "#", spec.name, ": ",
+                      yaml_text(spec, held.text, held.value), "\n");
     }
   }
   return text;

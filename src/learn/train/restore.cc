@@ -20,7 +20,7 @@ std::optional<SourcePath> source_path(const config::OptionValues& values) {
   const std::string& asked = values.get_string("restore-file");
   const std::string& finetune = values.get_string("finetune-from-model");
   const std::string last = values.get_string("save-dir") + "/" + kLastCheckpoint;
-  // The default's own name, as a dumped configuration gives it, asks for no more than the default.
+  // The default's own name asks for no more than the default.
   const bool is_default = asked == kLastCheckpoint && !base::file_exists(asked);
   if (values.is_explicit("restore-file") && !asked.empty() && !is_default) {
     QN_REQUIRE(finetune.empty(), ErrorKind::kConfig, "--restore-file ", asked, " and --finetune-from-model ",

@@ -27,6 +27,8 @@ struct Command {
   std::vector<std::string> repeatable;  ///< options whose every value counts
   bool takes_recipe = true;             ///< --config FILE and --dump-config
   void (*declare)(config::OptionTable& table) = nullptr;
+  /// Sets the defaults that depend on other options, for --dump-config to show; null: there are none.
+  void (*apply_defaults)(config::OptionValues& values) = nullptr;
   int (*run)(const Invocation& invocation) = nullptr;  ///< returns the exit code
 };
 

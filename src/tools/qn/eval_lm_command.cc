@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
 #include "quantnoise/train/evaluate.h"
 #include "quantnoise/train/model_io.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
 #include "tools/qn/command.h"
 #include "tools/qn/shared_options.h"

@@ -3,11 +3,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/context.h"
 #include "quantnoise/train/generate.h"
 #include "quantnoise/train/model_io.h"
+#include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
 #include "tools/qn/command.h"
 #include "tools/qn/shared_options.h"

@@ -126,7 +126,7 @@ std::string usage_line(const Command& command) {
 
 constexpr char kRecipeHelp[] =
     "recipe: a YAML file of option names and values; the command line wins over it";
-constexpr char kDumpHelp[] = "prints all values as a recipe and ends";
+constexpr char kDumpHelp[] = "prints the values given as a recipe, all others as comments in it, and ends";
 
 std::string title_of(const std::string& group) { return group.empty() ? "options" : group; }
 

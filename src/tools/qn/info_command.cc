@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/train/option_group.h"
 #include "tools/qn/command.h"
 #include "tools/qn/shared_options.h"
 #include "tools/qn/terminal.h"

@@ -16,6 +16,12 @@ namespace quantnoise::tool {
 
 namespace {
 
+std::string dump_config(const Request& request) {
+  config::OptionValues values = request.invocation->values;
+  if (request.command->apply_defaults != nullptr) request.command->apply_defaults(values);
+  return values.dump();
+}
+
 int run(const Request& request) {
   switch (request.kind) {
     case Request::Kind::kHelp:
@@ -28,7 +34,7 @@ int run(const Request& request) {
       print_text(commands_markdown());
       return 0;
     case Request::Kind::kDumpConfig:
-      print_text(request.invocation->values.dump());
+      print_text(dump_config(request));
       return 0;
     case Request::Kind::kRun:
       return request.command->run(*request.invocation);

@@ -1,8 +1,8 @@
 // qn preprocess: text files to a dictionary and binarized splits.
 
-#include "quantnoise/train/option_group.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/text/preprocess.h"
+#include "quantnoise/train/option_group.h"
 #include "tools/qn/command.h"
 #include "tools/qn/terminal.h"
 

@@ -34,6 +34,7 @@ Command train_command() {
       "    --optimizer adamw --lr 1e-4 --max-update 300 --max-tokens 4096 --save-dir compressed"};
   command.positional = {"data"};
   command.declare = train::declare_train_options;
+  command.apply_defaults = train::apply_architecture;
   command.run = run;
   return command;
 }
