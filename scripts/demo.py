@@ -90,7 +90,7 @@ def main():
         lm.say(f"\n== {label}")
         results[side] = lm.train_and_compress(
             data, os.path.join(arguments.out, side), os.path.join(recipes, "demo_train.yaml"),
-            os.path.join(recipes, "demo_finetune.yaml"), os.path.join(recipes, "demo_ipq.yaml"), side == "noise", seed=1)
+            os.path.join(recipes, "demo_finetune.yaml"), os.path.join(recipes, "demo_ipq.yaml"), lm.NOISE if side == "noise" else [], seed=1)
     lm.say(f"training and compression took {watch.seconds() / 60:.1f} minutes")
     compressed = os.path.join(arguments.out, "noise", "ipq", "model.qn")
     samples = lm.run(["generate", "--path", compressed, "--prompt", "In the beginning", "--prompt", "And he said to them ,",

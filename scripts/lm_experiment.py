@@ -43,9 +43,8 @@ def preprocess(text_folder, data_folder):
          "--testpref", os.path.join(text_folder, "test.txt"), "--destdir", data_folder])
 
 
-def train_and_compress(data, folder, train_recipe, finetune_recipe, ipq_config, noise, seed, subset="test"):
+def train_and_compress(data, folder, train_recipe, finetune_recipe, ipq_config, noise_options, seed, subset="test"):
     """One side of the experiment. Returns {"dense": …, "ipq_untuned": …, "ipq": …}, each {"ppl", "bytes"}."""
-    noise_options = NOISE if noise else []
     dense_folder, ipq_folder = os.path.join(folder, "dense"), os.path.join(folder, "ipq")
     dense, untuned, ipq = (os.path.join(dense_folder, "model.qn"), os.path.join(folder, "ipq_untuned.qn"),
                            os.path.join(ipq_folder, "model.qn"))
@@ -62,6 +61,19 @@ def kneser_ney(data, subset="test"):
     done = subprocess.run([sys.executable, os.path.join(ROOT, "bench", "kneser_ney.py"), data, "--subset", subset, "--json"],
                           stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)["ppl"]
+
+
+def remembered(folder, name, compute):
+    """What `compute` returns, from folder/name.json when it is there: an interrupted experiment goes on where it stopped."""
+    path = os.path.join(folder, name + ".json")
+    if not os.path.exists(path):
+        result = compute()
+        os.makedirs(folder, exist_ok=True)
+        with open(path + ".part", "w", encoding="utf-8") as output:
+            json.dump(result, output, indent=1)
+        os.replace(path + ".part", path)
+    with open(path, encoding="utf-8") as stored:
+        return json.load(stored)
 
 
 def mean(values):

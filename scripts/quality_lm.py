@@ -13,16 +13,10 @@ import lm_experiment as lm
 
 def one_side(arguments, data, seed, noise):
     folder = os.path.join(arguments.out, f"seed{seed}", "noise" if noise else "plain")
-    finished = os.path.join(folder, "result.json")
-    if not os.path.exists(finished):
-        recipes = os.path.join(lm.ROOT, "recipes")
-        result = lm.train_and_compress(
-            data, folder, os.path.join(recipes, "quality_train.yaml"), os.path.join(recipes, "quality_finetune.yaml"),
-            os.path.join(recipes, "demo_ipq.yaml"), noise, seed)
-        with open(finished, "w", encoding="utf-8") as output:
-            json.dump(result, output)
-    with open(finished, encoding="utf-8") as stored:
-        return json.load(stored)
+    recipes = os.path.join(lm.ROOT, "recipes")
+    return lm.remembered(folder, "result", lambda: lm.train_and_compress(
+        data, folder, os.path.join(recipes, "quality_train.yaml"), os.path.join(recipes, "quality_finetune.yaml"),
+        os.path.join(recipes, "demo_ipq.yaml"), lm.NOISE if noise else [], seed))
 
 
 def main():

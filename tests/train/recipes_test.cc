@@ -28,7 +28,7 @@ std::vector<std::string> recipes(bool quantization) {
 /// Recipes for large vocabularies, cut to the 40 words of the test's text.
 Options small_enough(const std::string& name) {
   Options options = {{"max-update", "2"}, {"warmup-updates", "1"}};
-  if (!name.starts_with("wiki103_")) return options;
+  if (!name.starts_with("wiki")) return options;
   options.insert({{"adaptive-input-cutoff", "8,20"},
                   {"adaptive-softmax-cutoff", "8,20"},
                   {"decoder-embed-dim", "128"},
@@ -54,7 +54,7 @@ class QuantizationRecipe : public RunFixture, public testing::WithParamInterface
 
 TEST_P(QuantizationRecipe, CompressesTheWholeModel) {
   Options options = {{"max-update", "2"}};
-  if (GetParam().starts_with("wiki103_")) {
+  if (GetParam().starts_with("wiki")) {
     options.insert({{"adaptive-input", "true"},
                     {"adaptive-input-cutoff", "8,20"},
                     {"adaptive-input-factor", "2"},
