@@ -1,7 +1,7 @@
 # Thin names for what people type; the work is in scripts/, CMakePresets.json and the programs themselves.
 PRESET ?= release
 
-.PHONY: help setup build test test-extended bench demo golden quality-lm wikitext2 full-size format tidy clean
+.PHONY: help setup build test test-extended bench demo golden quality-lm quality-scalar wikitext2 full-size format tidy clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -34,6 +34,10 @@ demo: program  ## train, compress and compare two small language models on real 
 quality-lm: program  ## three seeds with and without noise, compressed at equal bytes (up to 3 hours)
 	scripts/demo_text --out build/demo/text --train-share 5
 	python3 scripts/quality_lm.py --text build/demo/text --out build/quality-lm
+
+quality-scalar: program  ## int8 and int4: after training, with noise in training, QAT (SEEDS=3; one seed takes 20 minutes)
+	scripts/demo_text --out build/demo/text --train-share 5
+	python3 scripts/quality_scalar.py --text build/demo/text --out build/quality-scalar --seeds $(or $(SEEDS),3)
 
 # WikiText-2 comes in no package: TEXT is a folder with its train.txt, valid.txt and test.txt.
 wikitext2: program  ## kinds of noise compared on WikiText-2 (TEXT=FOLDER with its three files; three to six hours)
