@@ -177,6 +177,41 @@ TEST_P(KernelSets, OwnDistanceHasTheScoresOfAssign) {
   }
 }
 
+TEST_P(KernelSets, OwnLimitEqualsPortableOnIntegers) {
+  for (const int block_size : kBlockSizes) {
+    for (const int num_blocks : {1, 16, 77}) {
+      Problem p(num_blocks, block_size, 19, true);
+      const auto size = static_cast<size_t>(num_blocks);
+      std::vector<uint16_t> codes(size), picks(size);
+      for (size_t i = 0; i < size; ++i) {
+        codes[i] = static_cast<uint16_t>((i * 5) % 19);
+        picks[i] = static_cast<uint16_t>((i * 3) % size);
+      }
+      for (const bool picked : {false, true}) {
+        p.args.picks = picked ? picks.data() : nullptr;
+        std::vector<float> found(size), expected(size);
+        set().own_limit(p.args, codes.data(), {1.5f, 0.25f, found.data()});
+        portable().own_limit(p.args, codes.data(), {1.5f, 0.25f, expected.data()});
+        ASSERT_EQ(found, expected) << block_size << " " << num_blocks;
+      }
+    }
+  }
+}
+
+TEST_P(KernelSets, OwnLimitIsTheDistance) {
+  const Problem p(100, 8, 19, false);
+  std::vector<uint16_t> codes(100);
+  std::vector<float> limits(100);
+  set().assign(p.args, codes.data(), nullptr);
+  set().own_limit(p.args, codes.data(), {1.0f, 0.0f, limits.data()});
+  for (size_t i = 0; i < 100; ++i) {
+    double squared = 0;
+    for (size_t j = 0; j < 8; ++j)
+      squared += std::pow(double{p.args.blocks[i * 8 + j]} - p.centroids[codes[i] * 8u + j], 2);
+    EXPECT_NEAR(limits[i], std::sqrt(squared), 1e-5);
+  }
+}
+
 TEST_P(KernelSets, SelectEqualsPortable) {
   for (const size_t count : {0, 1, 7, 16, 100, 1024}) {
     const std::vector<float> limits = random_values(count, 4, true);

@@ -72,6 +72,14 @@ struct OwnDistance {
   float* upper_bounds = nullptr;
 };
 
+/// Upper bounds of the distances between blocks and the centroids they have:
+/// sqrt(scale · |block − centroid|² + constant).
+struct OwnLimit {
+  float scale = 1;
+  float constant = 0;
+  float* limits = nullptr;
+};
+
 struct KernelTable {
   const char* name;
 
@@ -82,6 +90,8 @@ struct KernelTable {
   void (*nearest_by_group)(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept;
   /// Every block taken with the centroid it has; codes: by position in the list.
   void (*own_distance)(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept;
+  /// Cheaper than own_distance, but without the scores of assign. codes: by position in the list.
+  void (*own_limit)(const ScoreArgs& args, const uint16_t* codes, const OwnLimit& out) noexcept;
   /// Writes the numbers i < count with bounds[i] − offset <= limits[i], rising, to picks; returns how many.
   /// bounds: bf16 bits. picks has room for count + 16 numbers. count <= 65,536.
   int64_t (*select_not_above)(const uint16_t* bounds, float offset, const float* limits, int64_t count,

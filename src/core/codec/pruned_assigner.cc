@@ -40,18 +40,33 @@ inline uint16_t stored_bound(float bound, float drift) {
   return static_cast<uint16_t>(std::bit_cast<uint32_t>(sum) >> 16);
 }
 
+// Findings that may change a code: what a group's nearest centroid is to a block, which the bounds could not
+// tell from the block's own. They are collected from all groups of a batch and settled by their scores.
+struct Rivals {
+  static constexpr int64_t kRoom = 2 * kBatchBlocks;
+
+  int64_t count = 0;
+  uint16_t blocks[kRoom];     // by number in the batch
+  uint16_t positions[kRoom];  // among the group's picks
+  uint16_t groups[kRoom];
+  uint16_t codes[kRoom];
+  float scores[kRoom];
+  uint16_t second_bounds[kRoom];  // of the group without the centroid that was found
+};
+
 // Working space of one thread for one batch.
 struct Scratch {
-  uint16_t previous_codes[kBatchBlocks];
-  float scores[kBatchBlocks];
-  float squared_norms[kBatchBlocks];
   float limits[kBatchBlocks];  // upper bound of the distance to the block's own centroid
   uint16_t picks[kBatchBlocks + 16];
   uint16_t found_codes[kBatchBlocks];
   float found_scores[kBatchBlocks];
   uint16_t found_bounds[2][kBatchBlocks];  // with, and without the nearest centroid of the group
-  uint16_t rivals[kBatchBlocks];           // positions in `picks`
-  uint16_t changed[kBatchBlocks];          // blocks whose code is not the previous one
+  Rivals rivals;
+  uint16_t own_codes[Rivals::kRoom];
+  float own_scores[Rivals::kRoom];
+  float squared_norms[Rivals::kRoom];
+  float own_distances[Rivals::kRoom];
+  float scores[kBatchBlocks];  // under the code as it is now, of the blocks with rivals
   int64_t num_changed;
 };
 
@@ -77,12 +92,16 @@ class PrunedAssigner : public BlockAssigner {
     const float unit = 16 * static_cast<float>(matrix_.block_size + 4) * 0x1p-24f;
     margin_constant_ = unit * groups_.largest_squared_norm();
     margin_slope_ = unit / 2;
+    // For distances that are not made of scores: |block|² is at most twice the squared distance plus C².
+    // Twice the slope covers the rounding of the squared distance as well.
+    limit_scale_ = 1 + 4 * margin_slope_;
+    limit_constant_ = margin_constant_ + 2 * margin_slope_ * groups_.largest_squared_norm();
 
     const int64_t grain = blocks_per_partial(matrix_.num_blocks(), num_centroids_, matrix_.block_size);
     std::vector<ClusterSums> partials(static_cast<size_t>(base::ceil_div(matrix_.num_blocks(), grain)));
     parallel_for_(matrix_.num_blocks(), grain, [&](int64_t begin, int64_t end) {
       ClusterSums& partial = partials[static_cast<size_t>(begin / grain)] = empty_sums();
-      const auto scratch = std::make_unique<Scratch>();
+      const auto scratch = std::make_unique_for_overwrite<Scratch>();
       for (int64_t first = begin; first < end; first += kBatchBlocks) {
         const Batch batch{first, std::min(kBatchBlocks, end - first), end, codes_.data() + first,
                           bounds_.get() + first * groups_.num_groups()};
@@ -116,21 +135,17 @@ class PrunedAssigner : public BlockAssigner {
                        sums.counts.data());
       return;
     }
-    std::copy_n(batch.codes, batch.count, scratch.previous_codes);
     scratch.num_changed = 0;
-    table.own_distance(
-        {block(batch.begin), nullptr, batch.count, matrix_.block_size, centroids_.data(), half_norms_.data(),
-         num_centroids_},
-        batch.codes,
-        {margin_constant_, margin_slope_, scratch.scores, scratch.squared_norms, scratch.limits});
+    scratch.rivals.count = 0;
+    table.own_limit({block(batch.begin), nullptr, batch.count, matrix_.block_size, centroids_.data(), nullptr,
+                     num_centroids_},
+                    batch.codes, {limit_scale_, limit_constant_, scratch.limits});
     for (int group = 0; group < groups_.num_groups(); ++group) {
       fetch_ahead(batch, group);
+      if (scratch.rivals.count + batch.count > Rivals::kRoom) settle_rivals(batch, scratch, sums);
       revisit_group(batch, group, scratch);
     }
-    for (int64_t change = 0; change < scratch.num_changed; ++change) {
-      const uint16_t i = scratch.changed[change];
-      move_block(block(batch.begin + i), scratch.previous_codes[i], batch.codes[i], sums);
-    }
+    settle_rivals(batch, scratch, sums);
     sums.num_changed += scratch.num_changed;
   }
 
@@ -203,41 +218,63 @@ class PrunedAssigner : public BlockAssigner {
     table.nearest_two(group_args(batch, group, scratch.picks, num_picks),
                       {margin_constant_, margin_slope_, drift, scratch.found_codes, scratch.found_scores,
                        scratch.found_bounds[0], scratch.found_bounds[1]});
-    // Without branches, for they would be mispredicted: what may change a code is listed and looked at
-    // afterwards.
-    int64_t num_rivals = 0;
+    // Without branches, for they would be mispredicted.
+    Rivals& rivals = scratch.rivals;
+    int64_t count = rivals.count;
     for (int64_t found = 0; found < num_picks; ++found) {
       const uint16_t i = scratch.picks[found];
       const unsigned is_own = scratch.found_codes[found] == batch.codes[i];
-      bounds[i] = scratch.found_bounds[is_own][found];
-      scratch.rivals[num_rivals] = static_cast<uint16_t>(found);
-      num_rivals += (scratch.found_scores[found] <= scratch.scores[i]) & (is_own ^ 1u);
+      const uint16_t bound = scratch.found_bounds[is_own][found];
+      bounds[i] = bound;
+      rivals.blocks[count] = i;
+      rivals.positions[count] = static_cast<uint16_t>(found);
+      count += std::bit_cast<float>(uint32_t{bound} << 16) - drift <= scratch.limits[i];
     }
-    for (int64_t rival = 0; rival < num_rivals; ++rival) {
-      const uint16_t found = scratch.rivals[rival];
-      const uint16_t i = scratch.picks[found];
-      if (scratch.found_scores[found] == scratch.scores[i] && scratch.found_codes[found] > batch.codes[i])
-        continue;
-      bounds[i] = scratch.found_bounds[1][found];
-      change_code(batch, i, scratch.found_codes[found], scratch.found_scores[found], scratch);
+    for (int64_t rival = rivals.count; rival < count; ++rival) {
+      const uint16_t found = rivals.positions[rival];
+      rivals.groups[rival] = static_cast<uint16_t>(group);
+      rivals.codes[rival] = scratch.found_codes[found];
+      rivals.scores[rival] = scratch.found_scores[found];
+      rivals.second_bounds[rival] = scratch.found_bounds[1][found];
     }
+    rivals.count = count;
   }
 
-  // The block leaves its centroid, which from now on counts among the others of its group.
-  void change_code(const Batch& batch, int64_t i, uint16_t code, float score, Scratch& scratch) const {
-    const float norm = scratch.squared_norms[i];
-    const float margin = margin_constant_ + margin_slope_ * norm;
-    const float left_distance = std::sqrt(std::max(0.0f, norm - margin + 2 * scratch.scores[i]));
-    const int left_group = groups_.group_of(batch.codes[i]);
-    uint16_t& left_bound = batch.bounds[left_group * kBatchBlocks + i];
+  void settle_rivals(const Batch& batch, Scratch& scratch, ClusterSums& sums) const {
+    Rivals& rivals = scratch.rivals;
+    for (int64_t rival = 0; rival < rivals.count; ++rival)
+      scratch.own_codes[rival] = batch.codes[rivals.blocks[rival]];
+    kernels::kernel_table().own_distance(
+        {block(batch.begin), rivals.blocks, rivals.count, matrix_.block_size, centroids_.data(),
+         half_norms_.data(), num_centroids_},
+        scratch.own_codes,
+        {margin_constant_, margin_slope_, scratch.own_scores, scratch.squared_norms, scratch.own_distances});
+    for (int64_t rival = 0; rival < rivals.count; ++rival)
+      scratch.scores[rivals.blocks[rival]] = scratch.own_scores[rival];
+    for (int64_t rival = 0; rival < rivals.count; ++rival) {
+      const uint16_t i = rivals.blocks[rival];
+      const uint16_t code = rivals.codes[rival];
+      const float score = rivals.scores[rival];
+      if (score > scratch.scores[i] || (score == scratch.scores[i] && code >= batch.codes[i])) continue;
+      batch.bounds[rivals.groups[rival] * kBatchBlocks + i] = rivals.second_bounds[rival];
+      leave_code(batch, i, scratch.scores[i], scratch.squared_norms[rival]);
+      // A block never comes back to a code it left, as every change lowers its score.
+      scratch.num_changed += batch.codes[i] == scratch.own_codes[rival];
+      move_block(block(batch.begin + i), batch.codes[i], code, sums);
+      batch.codes[i] = code;
+      scratch.scores[i] = score;
+    }
+    rivals.count = 0;
+  }
+
+  // The centroid that the block leaves counts from now on among the others of its group.
+  void leave_code(const Batch& batch, int64_t i, float score, float squared_norm) const {
+    const float margin = margin_constant_ + margin_slope_ * squared_norm;
+    const float distance = std::sqrt(std::max(0.0f, squared_norm - margin + 2 * score));
+    const int group = groups_.group_of(batch.codes[i]);
+    uint16_t& bound = batch.bounds[group * kBatchBlocks + i];
     // Stored bounds are not negative, so their bits are ordered as they are.
-    left_bound = std::min(left_bound, stored_bound(left_distance, groups_.total_drift(left_group)));
-    // A block never comes back to a code it left, as every change lowers its score.
-    if (batch.codes[i] == scratch.previous_codes[i])
-      scratch.changed[scratch.num_changed++] = static_cast<uint16_t>(i);
-    batch.codes[i] = code;
-    scratch.scores[i] = score;
-    scratch.limits[i] = std::sqrt(std::max(0.0f, norm + margin + 2 * score));
+    bound = std::min(bound, stored_bound(distance, groups_.total_drift(group)));
   }
 
   BlockMatrix matrix_;
@@ -253,6 +290,8 @@ class PrunedAssigner : public BlockAssigner {
   std::vector<float> half_norms_;
   float margin_constant_ = 0;
   float margin_slope_ = 0;
+  float limit_scale_ = 1;
+  float limit_constant_ = 0;
 };
 
 }  // namespace

@@ -26,6 +26,11 @@ void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistanc
   own_distance_tiles(args, codes, out);
 }
 
+void own_limit(const ScoreArgs& args, const uint16_t* codes, const OwnLimit& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::own_limit(args, codes, out);
+  own_limit_tiles(args, codes, out);
+}
+
 int64_t select_not_above(const uint16_t* bounds, float offset, const float* limits, int64_t count,
                          uint16_t* picks) noexcept {
   const Floats shift = broadcast(offset);

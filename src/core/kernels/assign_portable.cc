@@ -112,6 +112,19 @@ void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistanc
   }
 }
 
+void own_limit(const ScoreArgs& args, const uint16_t* codes, const OwnLimit& out) noexcept {
+  for (int64_t i = 0; i < args.num_blocks; ++i) {
+    const float* block = picked_block(args, i);
+    const float* centroid = args.centroids + int64_t{codes[i]} * args.block_size;
+    float sum = 0;
+    for (int j = 0; j < args.block_size; ++j) {
+      const float difference = block[j] - centroid[j];
+      sum += difference * difference;
+    }
+    out.limits[i] = std::sqrt(out.scale * sum + out.constant);
+  }
+}
+
 int64_t select_not_above(const uint16_t* bounds, float offset, const float* limits, int64_t count,
                          uint16_t* picks) noexcept {
   int64_t found = 0;

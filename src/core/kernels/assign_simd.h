@@ -19,7 +19,6 @@ namespace {
 
 constexpr int kTileBlocks = 2 * kLanes;
 constexpr int kMaxTileSize = 64;  ///< longer blocks are scored in the plain loop
-constexpr int kChains = 4;
 
 struct alignas(64) Tile {
   float elements[kMaxTileSize][kTileBlocks];
@@ -78,54 +77,69 @@ inline void offer(TileNearest& nearest, int half, Floats score, Ints number) {
   nearest.code[half] = choose(better, number, nearest.code[half]);
 }
 
-// kBlockSize: known at compile time, or 0.
-template <int kBlockSize, bool kWithSecond>
-inline TileNearest score_tile(const ScoreArgs& args, const Tile& tile) {
+// Offers centroids c … c + kChains − 1 to the first kHalves halves of a tile. kBlockSize: known at compile
+// time, or 0.
+template <int kBlockSize, bool kWithSecond, int kHalves, int kChains>
+inline void score_centroids(const ScoreArgs& args, int c, const Tile& tile, TileNearest& nearest) {
   const int block_size = kBlockSize == 0 ? args.block_size : kBlockSize;
+  const float* values = args.centroids + int64_t{c} * block_size;
+  Floats scores[kChains][kHalves];
+#pragma GCC unroll 8
+  for (int i = 0; i < kChains; ++i) {
+#pragma GCC unroll 2
+    for (int half = 0; half < kHalves; ++half) scores[i][half] = broadcast(args.half_norms[c + i]);
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < block_size; ++j) {
+    Floats elements[kHalves];
+#pragma GCC unroll 2
+    for (int half = 0; half < kHalves; ++half) elements[half] = load(tile.elements[j] + half * kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < kChains; ++i) {
+      const Floats value = broadcast(values[i * block_size + j]);
+#pragma GCC unroll 2
+      for (int half = 0; half < kHalves; ++half)
+        scores[i][half] = fnmadd(elements[half], value, scores[i][half]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kChains; ++i) {
+    const Ints number = broadcast_int(number_of(args, c + i));
+#pragma GCC unroll 2
+    for (int half = 0; half < kHalves; ++half) offer<kWithSecond>(nearest, half, scores[i][half], number);
+  }
+}
+
+// Eight chains of multiply-adds at a time keep the units busy: four centroids for a whole tile, eight for a
+// half.
+template <int kBlockSize, bool kWithSecond, int kHalves>
+inline TileNearest score_tile(const ScoreArgs& args, const Tile& tile) {
   const Floats infinity = broadcast(__builtin_inff());
   TileNearest nearest{{infinity, infinity}, {infinity, infinity}, {broadcast_int(0), broadcast_int(0)}};
   int c = 0;
-  for (; c + kChains <= args.num_centroids; c += kChains) {
-    const float* values = args.centroids + int64_t{c} * block_size;
-    Floats scores[kChains][2];
-    for (int i = 0; i < kChains; ++i) scores[i][0] = scores[i][1] = broadcast(args.half_norms[c + i]);
-#pragma GCC unroll 8
-    for (int j = 0; j < block_size; ++j) {
-      const Floats low = load(tile.elements[j]);
-      const Floats high = load(tile.elements[j] + kLanes);
-#pragma GCC unroll 4
-      for (int i = 0; i < kChains; ++i) {
-        const Floats value = broadcast(values[i * block_size + j]);
-        scores[i][0] = fnmadd(low, value, scores[i][0]);
-        scores[i][1] = fnmadd(high, value, scores[i][1]);
-      }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < kChains; ++i) {
-      const Ints number = broadcast_int(number_of(args, c + i));
-      offer<kWithSecond>(nearest, 0, scores[i][0], number);
-      offer<kWithSecond>(nearest, 1, scores[i][1], number);
-    }
+  if constexpr (kHalves == 1) {
+    for (; c + 8 <= args.num_centroids; c += 8)
+      score_centroids<kBlockSize, kWithSecond, 1, 8>(args, c, tile, nearest);
   }
-  for (; c < args.num_centroids; ++c) {
-    Floats scores[2] = {broadcast(args.half_norms[c]), broadcast(args.half_norms[c])};
-    for (int j = 0; j < block_size; ++j) {
-      const Floats value = broadcast(args.centroids[int64_t{c} * block_size + j]);
-      scores[0] = fnmadd(load(tile.elements[j]), value, scores[0]);
-      scores[1] = fnmadd(load(tile.elements[j] + kLanes), value, scores[1]);
-    }
-    const Ints number = broadcast_int(number_of(args, c));
-    offer<kWithSecond>(nearest, 0, scores[0], number);
-    offer<kWithSecond>(nearest, 1, scores[1], number);
-  }
+  for (; c + 4 <= args.num_centroids; c += 4)
+    score_centroids<kBlockSize, kWithSecond, kHalves, 4>(args, c, tile, nearest);
+  for (; c < args.num_centroids; ++c)
+    score_centroids<kBlockSize, kWithSecond, kHalves, 1>(args, c, tile, nearest);
   return nearest;
 }
 
+template <bool kWithSecond, int kHalves>
+inline TileNearest score_halves(const ScoreArgs& args, const Tile& tile) {
+  if (args.block_size == 8) return score_tile<8, kWithSecond, kHalves>(args, tile);
+  if (args.block_size == 4) return score_tile<4, kWithSecond, kHalves>(args, tile);
+  return score_tile<0, kWithSecond, kHalves>(args, tile);
+}
+
+// count: blocks in the tile; the results of a half without blocks are without meaning.
 template <bool kWithSecond>
-inline TileNearest score_tile_any(const ScoreArgs& args, const Tile& tile) {
-  if (args.block_size == 8) return score_tile<8, kWithSecond>(args, tile);
-  if (args.block_size == 4) return score_tile<4, kWithSecond>(args, tile);
-  return score_tile<0, kWithSecond>(args, tile);
+inline TileNearest score_tile_any(const ScoreArgs& args, const Tile& tile, int64_t count) {
+  if (count <= kLanes) return score_halves<kWithSecond, 1>(args, tile);
+  return score_halves<kWithSecond, 2>(args, tile);
 }
 
 inline Floats tile_squared_norms(const Tile& tile, int block_size, int half) {
@@ -171,7 +185,7 @@ inline void assign_tiles(const ScoreArgs& args, uint16_t* codes, float* scores) 
   for (int64_t begin = 0; begin < args.num_blocks; begin += kTileBlocks) {
     const int64_t count = tile_count(args, begin);
     load_tile(rows_from(args, begin), picks_from(args, begin), count, args.block_size, tile);
-    const TileNearest nearest = score_tile_any<false>(args, tile);
+    const TileNearest nearest = score_tile_any<false>(args, tile, count);
     TileOut<uint16_t> code_out(codes + begin, count);
     TileOut<float> score_out(scores == nullptr ? nullptr : scores + begin, count);
     for (int half = 0; half < 2; ++half) {
@@ -199,7 +213,7 @@ inline void nearest_two_tiles(const ScoreArgs& args, const NearestTwo& out) {
   for (int64_t begin = 0; begin < args.num_blocks; begin += kTileBlocks) {
     const int64_t count = tile_count(args, begin);
     load_tile(rows_from(args, begin), picks_from(args, begin), count, args.block_size, tile);
-    const TileNearest nearest = score_tile_any<true>(args, tile);
+    const TileNearest nearest = score_tile_any<true>(args, tile, count);
     TileOut<uint16_t> code_out(out.codes + begin, count);
     TileOut<float> score_out(out.scores + begin, count);
     TileOut<uint16_t> best_out(out.best_bounds + begin, count);
@@ -243,7 +257,7 @@ inline void nearest_by_group_tiles(const ScoreArgs* groups, int num_groups, cons
       base[half] = lower_base(tile, blocks.block_size, half, out.margin_constant, out.margin_slope);
     }
     for (int g = 0; g < num_groups; ++g) {
-      const TileNearest nearest = score_tile_any<true>(groups[g], tile);
+      const TileNearest nearest = score_tile_any<true>(groups[g], tile, count);
       TileOut<uint16_t> bound_out(out.bounds + g * out.bounds_stride + begin, count);
       for (int half = 0; half < 2; ++half) {
         store_low_halves(bound_out.half(half), stored_bounds(base[half], nearest.best[half], out.offsets[g]));
@@ -290,6 +304,55 @@ inline void own_distance_tiles(const ScoreArgs& args, const uint16_t* codes, con
       store(score_out.half(half), score);
       store(norm_out.half(half), norm);
       store(bound_out.half(half), root(max(fmadd(broadcast(2), score, base), broadcast(0))));
+    }
+  }
+}
+
+inline Floats limit_of(Floats squared_distance, const OwnLimit& out) {
+  return root(fmadd(squared_distance, broadcast(out.scale), broadcast(out.constant)));
+}
+
+// Blocks of eight are compared row by row and only the sums of the rows turned.
+template <bool kPicked>
+inline void own_limit_rows(const ScoreArgs& args, const uint16_t* codes, int64_t begin, const OwnLimit& out) {
+  const auto block = [&](int i) {
+    return args.blocks + (kPicked ? int64_t{args.picks[begin + i]} : begin + i) * 8;
+  };
+  const auto centroid = [&](int i) { return args.centroids + int64_t{codes[begin + i]} * 8; };
+  Floats squares[8];
+#pragma GCC unroll 8
+  for (int v = 0; v < 8; ++v) {
+    const Floats difference = sub(rows_of_8(block, v), rows_of_8(centroid, v));
+    squares[v] = mul(difference, difference);
+  }
+  store(out.limits + begin, limit_of(row_sums(squares), out));
+}
+
+inline void own_limit_tiles(const ScoreArgs& args, const uint16_t* codes, const OwnLimit& out) {
+  int64_t begin = 0;
+  if (args.block_size == 8) {
+    for (; begin + kLanes <= args.num_blocks; begin += kLanes) {
+      if (args.picks == nullptr) {
+        own_limit_rows<false>(args, codes, begin, out);
+      } else {
+        own_limit_rows<true>(args, codes, begin, out);
+      }
+    }
+  }
+  Tile tile, centroid_tile;
+  for (; begin < args.num_blocks; begin += kTileBlocks) {
+    const int64_t count = tile_count(args, begin);
+    load_tile(rows_from(args, begin), picks_from(args, begin), count, args.block_size, tile);
+    load_tile(args.centroids, codes + begin, count, args.block_size, centroid_tile);
+    TileOut<float> limit_out(out.limits + begin, count);
+    for (int half = 0; half < 2; ++half) {
+      Floats sum = broadcast(0);
+      for (int j = 0; j < args.block_size; ++j) {
+        const Floats difference =
+            sub(load(tile.elements[j] + half * kLanes), load(centroid_tile.elements[j] + half * kLanes));
+        sum = fmadd(difference, difference, sum);
+      }
+      store(limit_out.half(half), limit_of(sum, out));
     }
   }
 }

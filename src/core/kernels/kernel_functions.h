@@ -1,6 +1,6 @@
 #pragma once
-// The functions behind the tables, one namespace a set. No standard-library templates: the files of the instruction sets
-// include this, and what they instantiate could be linked into the whole program.
+// The functions behind the tables, one namespace a set. No standard-library templates: the files of the
+// instruction sets include this, and what they instantiate could be linked into the whole program.
 
 #include "quantnoise/kernels/kernel_types.h"
 
@@ -16,6 +16,7 @@
   void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept;                              \
   void nearest_by_group(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept;   \
   void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept;     \
+  void own_limit(const ScoreArgs& args, const uint16_t* codes, const OwnLimit& out) noexcept;           \
   int64_t select_not_above(const uint16_t* bounds, float offset, const float* limits, int64_t count,    \
                            uint16_t* picks) noexcept;                                                   \
   void accumulate(const float* blocks, const uint16_t* codes, int64_t num_blocks, int block_size,       \

@@ -14,10 +14,11 @@ namespace quantnoise::kernels {
 
 namespace {
 
-#define QN_KERNEL_TABLE(name, set)                                                                        \
-  KernelTable {                                                                                           \
-    name, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::select_not_above, \
-        set::accumulate, set::decode_f32, set::decode_u16, set::noise_f32, set::noise_bf16                \
+#define QN_KERNEL_TABLE(name, set)                                                                 \
+  KernelTable {                                                                                    \
+    name, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::own_limit, \
+        set::select_not_above, set::accumulate, set::decode_f32, set::decode_u16, set::noise_f32,  \
+        set::noise_bf16                                                                            \
   }
 
 constexpr KernelTable kPortable = QN_KERNEL_TABLE("portable", portable);

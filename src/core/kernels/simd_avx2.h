@@ -43,6 +43,19 @@ inline void store_low_halves(uint16_t* p, Ints v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(ordered));
 }
 
+/// Rows of eight elements, kLanes of them in eight vectors, and the sums of each row's elements in their
+/// order.
+template <typename Row>
+inline Floats rows_of_8(const Row& row, int vector) {
+  return load(row(vector));
+}
+inline Floats neighbour_sums(Floats a, Floats b) { return _mm256_hadd_ps(a, b); }
+inline Floats row_sums(const Floats (&rows)[8]) {
+  const Floats first = neighbour_sums(neighbour_sums(rows[0], rows[1]), neighbour_sums(rows[2], rows[3]));
+  const Floats last = neighbour_sums(neighbour_sums(rows[4], rows[5]), neighbour_sums(rows[6], rows[7]));
+  return add(_mm256_permute2f128_ps(first, last, 0x20), _mm256_permute2f128_ps(first, last, 0x31));
+}
+
 /// Element j of the kLanes rows starting at row(0), row(1), … → out[j · out_stride + lane], for j < 4.
 template <typename Row>
 inline void turn_4_columns(const Row& row, float* out, int out_stride) {
@@ -60,10 +73,10 @@ inline void turn_4_columns(const Row& row, float* out, int out_stride) {
 /// The same for j < 8.
 template <typename Row>
 inline void turn_8_columns(const Row& row, float* out, int out_stride) {
-  const Floats r0 = load(row(0)), r1 = load(row(1));
-  const Floats r2 = load(row(2)), r3 = load(row(3));
-  const Floats r4 = load(row(4)), r5 = load(row(5));
-  const Floats r6 = load(row(6)), r7 = load(row(7));
+  const Floats r0 = rows_of_8(row, 0), r1 = rows_of_8(row, 1);
+  const Floats r2 = rows_of_8(row, 2), r3 = rows_of_8(row, 3);
+  const Floats r4 = rows_of_8(row, 4), r5 = rows_of_8(row, 5);
+  const Floats r6 = rows_of_8(row, 6), r7 = rows_of_8(row, 7);
   const Floats a0 = _mm256_unpacklo_ps(r0, r1), a1 = _mm256_unpackhi_ps(r0, r1);
   const Floats a2 = _mm256_unpacklo_ps(r2, r3), a3 = _mm256_unpackhi_ps(r2, r3);
   const Floats a4 = _mm256_unpacklo_ps(r4, r5), a5 = _mm256_unpackhi_ps(r4, r5);

@@ -40,6 +40,24 @@ inline void store_low_halves(uint16_t* p, Ints v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
 }
 
+/// Rows of eight elements, kLanes of them in eight vectors, and the sums of each row's elements in their
+/// order. The vectors hold rows 0 … 3 and 8 … 11 in the lower halves, the four rows after them in the upper
+/// ones.
+template <typename Row>
+inline Floats rows_of_8(const Row& row, int vector) {
+  const int low = vector < 4 ? vector : vector + 4;
+  const __m512 v = _mm512_castps256_ps512(_mm256_loadu_ps(row(low)));
+  return _mm512_insertf32x8(v, _mm256_loadu_ps(row(low + 4)), 1);
+}
+inline Floats neighbour_sums(Floats a, Floats b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xDD));
+}
+inline Floats row_sums(const Floats (&rows)[8]) {
+  const Floats first = neighbour_sums(neighbour_sums(rows[0], rows[1]), neighbour_sums(rows[2], rows[3]));
+  const Floats last = neighbour_sums(neighbour_sums(rows[4], rows[5]), neighbour_sums(rows[6], rows[7]));
+  return add(_mm512_shuffle_f32x4(first, last, 0x88), _mm512_shuffle_f32x4(first, last, 0xDD));
+}
+
 /// Element j of the kLanes rows starting at row(0), row(1), … → out[j · out_stride + lane], for j < 4.
 template <typename Row>
 inline void turn_4_columns(const Row& row, float* out, int out_stride) {
@@ -57,13 +75,10 @@ inline void turn_4_columns(const Row& row, float* out, int out_stride) {
 /// The same for j < 8.
 template <typename Row>
 inline void turn_8_columns(const Row& row, float* out, int out_stride) {
-  // Rows 0 … 3 and 8 … 11 in the lower halves, the four rows after them in the upper ones.
-  const auto two_rows = [&](int low) {
-    const __m512 v = _mm512_castps256_ps512(_mm256_loadu_ps(row(low)));
-    return _mm512_insertf32x8(v, _mm256_loadu_ps(row(low + 4)), 1);
-  };
-  const Floats r0 = two_rows(0), r1 = two_rows(1), r2 = two_rows(2), r3 = two_rows(3);
-  const Floats r4 = two_rows(8), r5 = two_rows(9), r6 = two_rows(10), r7 = two_rows(11);
+  const Floats r0 = rows_of_8(row, 0), r1 = rows_of_8(row, 1);
+  const Floats r2 = rows_of_8(row, 2), r3 = rows_of_8(row, 3);
+  const Floats r4 = rows_of_8(row, 4), r5 = rows_of_8(row, 5);
+  const Floats r6 = rows_of_8(row, 6), r7 = rows_of_8(row, 7);
   const Floats a0 = _mm512_unpacklo_ps(r0, r1), a1 = _mm512_unpackhi_ps(r0, r1);
   const Floats a2 = _mm512_unpacklo_ps(r2, r3), a3 = _mm512_unpackhi_ps(r2, r3);
   const Floats a4 = _mm512_unpacklo_ps(r4, r5), a5 = _mm512_unpackhi_ps(r4, r5);
