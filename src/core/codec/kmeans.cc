@@ -30,20 +30,28 @@ void check_options(const KMeansOptions& options, int64_t cols) {
   }
 }
 
-// (Weighted) squared error of one block under its code.
+// (Weighted) squared error of one block under its code. kBlockSize: known at compile time, or 0.
+template <int kBlockSize>
 double block_error(const BlockMatrix& matrix, std::span<const float> centroids,
                    std::span<const uint16_t> codes, std::span<const float> column_weights, int64_t block) {
-  const float* values = matrix.values.data() + block * matrix.block_size;
-  const float* centroid = centroids.data() + int64_t{codes[static_cast<size_t>(block)]} * matrix.block_size;
-  const float* weights = column_weights.empty()
-                             ? nullptr
-                             : column_weights.data() + block % matrix.blocks_per_row() * matrix.block_size;
-  double error = 0;
-  for (int j = 0; j < matrix.block_size; ++j) {
-    const double difference = values[j] - centroid[j];
-    error += difference * difference * (weights == nullptr ? 1.0 : weights[j]);
+  const int block_size = kBlockSize == 0 ? matrix.block_size : kBlockSize;
+  const float* values = matrix.values.data() + block * block_size;
+  const float* centroid = centroids.data() + int64_t{codes[static_cast<size_t>(block)]} * block_size;
+  // Two sums, for the pairs of doubles that every processor adds at once.
+  double error[2] = {0, 0};
+  if (column_weights.empty()) {
+    for (int j = 0; j < block_size; ++j) {
+      const double difference = double{values[j]} - centroid[j];
+      error[j % 2] += difference * difference;
+    }
+    return error[0] + error[1];
   }
-  return error;
+  const float* weights = column_weights.data() + block % matrix.blocks_per_row() * block_size;
+  for (int j = 0; j < block_size; ++j) {
+    const double difference = double{values[j]} - centroid[j];
+    error[j % 2] += difference * difference * weights[j];
+  }
+  return error[0] + error[1];
 }
 
 class KMeans {
@@ -150,7 +158,7 @@ class KMeans {
       Candidate& worst = candidates[static_cast<size_t>(begin / grain)];
       for (int64_t block = begin; block < end; ++block) {
         const double error =
-            block_error(matrix_, centroids_, assigner_->codes(), options_.column_weights, block);
+            block_error<0>(matrix_, centroids_, assigner_->codes(), options_.column_weights, block);
         if (error > worst.error) worst = {error, block};
       }
     });
@@ -172,9 +180,10 @@ class KMeans {
     constexpr int64_t kGrain = 8192;
     std::vector<double> partials(static_cast<size_t>(base::ceil_div(matrix_.num_blocks(), kGrain)));
     parallel_for_(matrix_.num_blocks(), kGrain, [&](int64_t begin, int64_t end) {
+      const auto error = matrix_.block_size == 8 ? block_error<8> : block_error<0>;
       double sum = 0;
       for (int64_t block = begin; block < end; ++block) {
-        sum += block_error(matrix_, centroids_, assigner_->codes(), options_.column_weights, block);
+        sum += error(matrix_, centroids_, assigner_->codes(), options_.column_weights, block);
       }
       partials[static_cast<size_t>(begin / kGrain)] = sum;
     });

@@ -16,6 +16,7 @@
 #include "core/codec/blocks.h"
 #include "core/codec/centroid_groups.h"
 #include "quantnoise/base/checked.h"
+#include "quantnoise/base/large_memory.h"
 #include "quantnoise/kernels/kernel_table.h"
 
 namespace quantnoise::codec {
@@ -80,8 +81,9 @@ class PrunedAssigner : public BlockAssigner {
         groups_(centroids, matrix.block_size),
         totals_(empty_sums()),
         codes_(static_cast<size_t>(matrix.num_blocks())),
-        bounds_(std::make_unique_for_overwrite<uint16_t[]>(
-            static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks) * groups_.num_groups()))) {}
+        bounds_(
+            base::allocate_large(sizeof(uint16_t) * static_cast<size_t>(groups_.num_groups()) *
+                                 static_cast<size_t>(base::round_up(matrix.num_blocks(), kBatchBlocks)))) {}
 
   ClusterSums assign(std::span<const float> centroids) override {
     groups_.move_to(centroids);
@@ -104,7 +106,7 @@ class PrunedAssigner : public BlockAssigner {
       const auto scratch = std::make_unique_for_overwrite<Scratch>();
       for (int64_t first = begin; first < end; first += kBatchBlocks) {
         const Batch batch{first, std::min(kBatchBlocks, end - first), end, codes_.data() + first,
-                          bounds_.get() + first * groups_.num_groups()};
+                          bounds(first)};
         assign_batch(batch, *scratch, partial);
       }
     });
@@ -124,6 +126,9 @@ class PrunedAssigner : public BlockAssigner {
     return sums;
   }
 
+  uint16_t* bounds(int64_t block) const {
+    return static_cast<uint16_t*>(bounds_.get()) + block * groups_.num_groups();
+  }
   const float* block(int64_t number) const { return matrix_.values.data() + number * matrix_.block_size; }
 
   void assign_batch(const Batch& batch, Scratch& scratch, ClusterSums& sums) {
@@ -168,8 +173,7 @@ class PrunedAssigner : public BlockAssigner {
     const int64_t next = batch.begin + kBatchBlocks;
     if (next + kBatchBlocks > batch.chunk_end) return;
     fetch_share(block(next), kBatchBlocks * matrix_.block_size * int64_t{sizeof(float)}, group);
-    fetch_share(bounds_.get() + next * groups_.num_groups(),
-                kBatchBlocks * groups_.num_groups() * int64_t{sizeof(uint16_t)}, group);
+    fetch_share(bounds(next), kBatchBlocks * groups_.num_groups() * int64_t{sizeof(uint16_t)}, group);
   }
 
   void fetch_share(const void* start, int64_t num_bytes, int group) const {
@@ -284,7 +288,7 @@ class PrunedAssigner : public BlockAssigner {
   ClusterSums totals_;
   std::vector<uint16_t> codes_;
   // Batch by batch (num_groups, kBatchBlocks), with the group's drift at that time.
-  std::unique_ptr<uint16_t[]> bounds_;
+  base::LargeMemory bounds_;
   bool has_bounds_ = false;
   std::span<const float> centroids_;
   std::vector<float> half_norms_;
