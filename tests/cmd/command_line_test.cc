@@ -61,7 +61,7 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
       {{"train", "data", "--quant-noise-pk", "0.1"},
        2,
        "error: unknown option --quant-noise-pk\nhint: did you mean --quant-noise-pq or --quant-noise-kind or "
-       "--quant-noise-exclude?\n"},
+       "--quant-noise-scalar?\n"},
       {{"train", "data", "--lr"}, 2, "error: option --lr needs a value\n"},
       {{"train"}, 2, "error: qn train needs the argument data\n"},
       {{"train", "data", "more"},
