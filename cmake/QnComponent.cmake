@@ -27,9 +27,13 @@ function(qn_set_isa_flags)
   endforeach()
 endfunction()
 
-# qn_component(name [TORCH] [DEPS component...] [LIBS library...]): static library qn_<name> from the folder's *.cc.
+# What carries error messages and JSON rather than loops is compiled for size: qn-run is to stay small.
+set(QN_SMALL $<$<CONFIG:Release>:-Os>)
+
+# qn_component(name [TORCH] [DEPS component...] [LIBS library...] [SMALL] [HOT file...]): static library qn_<name> from the
+# folder's *.cc. SMALL: for size, apart from the files of HOT.
 function(qn_component name)
-  cmake_parse_arguments(ARG "TORCH" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;SMALL" "" "DEPS;LIBS;HOT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   list(TRANSFORM ARG_DEPS PREPEND qn_)
   if(NOT sources)
@@ -40,6 +44,16 @@ function(qn_component name)
   add_library(qn_${name} STATIC ${sources})
   qn_set_isa_flags(${sources})
   target_link_libraries(qn_${name} PUBLIC qn_flags ${ARG_DEPS} PRIVATE ${ARG_LIBS})
+  if(ARG_SMALL)
+    target_compile_options(qn_${name} PRIVATE ${QN_SMALL})
+    list(TRANSFORM ARG_HOT PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/${name}/)
+    file(GLOB hot ${ARG_HOT})
+    set_source_files_properties(${hot} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+  endif()
+  if(NOT ARG_TORCH)
+    # One section a function, so that a program can leave out what it never calls (-Wl,--gc-sections).
+    target_compile_options(qn_${name} PRIVATE -ffunction-sections -fdata-sections)
+  endif()
   if(ARG_TORCH)
     target_link_libraries(qn_${name} PUBLIC qn_torch)
     target_precompile_headers(qn_${name} REUSE_FROM qn_torch_pch)

@@ -65,5 +65,17 @@ TEST(LinkageTest, ProgramsOfTheCoreWingLoadNoTorch) {
   }
 }
 
+TEST(LinkageTest, TheRunnerLoadsTheSystemsLibrariesAlone) {
+  const fs::path runner = fs::path(QN_BINARY_DIR) / "bin" / "qn-run";
+  if (!fs::exists(runner)) GTEST_SKIP() << "qn-run is not built";
+  static const std::regex known(
+      R"(^\s*(linux-vdso|/lib64/ld-linux|/lib/ld-linux|libc\.|libm\.|libstdc\+\+\.|libgcc_s\.|libpthread\.|libasan\.|libubsan\.|libtsan\.|libdl\.|librt\.))");
+  std::istringstream libraries(output_of("ldd '" + runner.string() + "'"));
+  int count = 0;
+  for (std::string line; std::getline(libraries, line); ++count)
+    EXPECT_TRUE(std::regex_search(line, known)) << line;
+  EXPECT_GT(count, 2);
+}
+
 }  // namespace
 }  // namespace quantnoise::arch

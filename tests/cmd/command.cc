@@ -45,7 +45,7 @@ Process::Process(const std::vector<std::string>& arguments, const std::string& f
   err_path_ = prefix + ".err";
   const std::string in_path = prefix + ".in";
   std::ofstream(in_path, std::ios::binary) << input;
-  const std::string program = std::string(QN_BINARY_DIR) + "/bin/qn";
+  const std::string program = std::string(QN_BINARY_DIR) + "/bin/" + surroundings.program;
   std::vector<char*> words = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);

@@ -19,11 +19,12 @@ struct Result {
 
 /// What else a process is given.
 struct Surroundings {
+  std::string program = "qn";       ///< in the folder of the programs
   std::string out_path = {};        ///< where standard output goes; empty: a file of the folder
   int64_t largest_file_bytes = -1;  ///< writing more fails, as on a full disk; −1: no limit
 };
 
-/// A running qn. What it prints goes to files, so that nobody has to read along.
+/// A running program. What it prints goes to files, so that nobody has to read along.
 class Process {
  public:
   /// folder: for the files of both streams; input: what stands on standard input.

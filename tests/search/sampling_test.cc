@@ -80,9 +80,14 @@ class CountingScorer : public Scorer {
   explicit CountingScorer(int64_t max_positions = 0, float sharpness = 100)
       : max_positions_(max_positions), sharpness_(sharpness) {}
   int64_t max_positions() const override { return max_positions_; }
-  std::span<const float> start(std::span<const int64_t> prompt, int64_t num_sequences) override {
-    return score(std::vector<int64_t>(static_cast<size_t>(num_sequences), prompt.back()));
+  int64_t max_prompts() const override { return 8; }
+  std::span<const float> start(std::span<const Tokens> prompts, int64_t num_sequences) override {
+    Tokens last;
+    for (const Tokens& prompt : prompts)
+      last.insert(last.end(), static_cast<size_t>(num_sequences), prompt.back());
+    return score(last);
   }
+  void select(std::span<const int64_t> parents) override { num_selected_ += parents.size(); }
   std::span<const float> advance(std::span<const int64_t> tokens) override {
     return score({tokens.begin(), tokens.end()});
   }
@@ -96,6 +101,7 @@ class CountingScorer : public Scorer {
   }
   int64_t max_positions_;
   float sharpness_;
+  size_t num_selected_ = 0;
   std::vector<float> logits_;
 };
 
@@ -128,7 +134,7 @@ TEST(Generate, HonoursLengthsBansAndPositions) {
   EXPECT_THAT(generate(short_scorer, std::vector<int64_t>{0, 1}, GenerateOptions())[0].tokens,
               ElementsAre(2, 3));
   EXPECT_THROW(generate(short_scorer, std::vector<int64_t>{0, 1, 2, 3}, options), Error);
-  EXPECT_THROW(generate(short_scorer, {}, options), Error);
+  EXPECT_THROW(generate(short_scorer, std::vector<int64_t>{}, options), Error);
 }
 
 TEST(Generate, MoreSamplesDoNotChangeTheFirst) {

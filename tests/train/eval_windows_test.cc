@@ -60,7 +60,7 @@ struct Case {
         max_positions(values.at("max_positions")),
         context_window(values.at("context_window")),
         block_size(values.at("tokens_per_sample").get<int64_t>() - context_window),
-        mode(data::parse_break_mode(values.at("break_mode").get<std::string>())) {}
+        mode(text::parse_break_mode(values.at("break_mode").get<std::string>())) {}
 
   std::string name() const {
     return str_cat(golden.at("text"), ", ", golden.at("break_mode"), ", ", golden.at("tokens_per_sample"),
@@ -207,8 +207,8 @@ TEST_F(EvalWindows, WholeSplitsWordByWord) {
   }
 }
 
-/// The reference gives a sample that was left out to nobody as context; here a window depends on the text alone,
-/// so that the same target has the same score whatever else is evaluated.
+/// The reference gives a sample that was left out to nobody as context; here a window depends on the text
+/// alone, so that the same target has the same score whatever else is evaluated.
 TEST_F(EvalWindows, SamplesLeftOutStayContext) {
   int num_cases = 0;
   for (const Case& item : cases_) {

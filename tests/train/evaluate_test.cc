@@ -61,13 +61,6 @@ std::shared_ptr<const data::LanguageModelDataset> make_dataset(data::BreakMode m
   return std::make_shared<data::LanguageModelDataset>(stream, options);
 }
 
-TEST(NllSum, LossIsInBitsAndPerplexityIsItsPower) {
-  const NllSum sum{10 * std::log(8.0), 10, 0};
-  EXPECT_NEAR(sum.loss(), 3, 1e-12);
-  EXPECT_NEAR(sum.perplexity(), 8, 1e-12);
-  EXPECT_EQ(NllSum().loss(), 0);
-}
-
 TEST(EvaluateNll, EqualsTheSumOverSamples) {
   TableModel model;
   const auto dataset = make_dataset(data::BreakMode::kComplete, 15);
@@ -156,37 +149,6 @@ TEST(EvaluationBatches, DefaultLimitAndTooLongSamples) {
   EXPECT_EQ(evaluation_batches(*dataset, 0, 0, 0).size(), 1);
   EXPECT_EQ(evaluation_batches(*dataset, 0, 1, 0).size(), dataset->size());
   EXPECT_LT(static_cast<int64_t>(evaluation_batches(*dataset, 0, 0, 5).indices.size()), dataset->size());
-}
-
-TEST(WordScores, JoinsPiecesAndCountsFollowers) {
-  text::Dictionary dictionary;
-  const int64_t un = dictionary.add_symbol("un@@");
-  const int64_t do_piece = dictionary.add_symbol("do");
-  const int64_t it = dictionary.add_symbol("it");
-  WordScores scores(dictionary, "@@");
-  const auto words = scores.add({un, do_piece, it, it}, {-1, -2, -3, -4});
-  ASSERT_EQ(words.size(), 3u);
-  EXPECT_EQ(words[0].text, "undo");
-  EXPECT_TRUE(words[0].is_bpe);
-  EXPECT_DOUBLE_EQ(words[0].log_prob, -3);
-  EXPECT_EQ(scores.num_continuations(), 1);
-
-  const auto stats = scores.stats();
-  ASSERT_EQ(stats.size(), 2u);
-  EXPECT_EQ(stats[0].word, "it");
-  EXPECT_EQ(stats[0].count, 2);
-  EXPECT_DOUBLE_EQ(stats[0].log_prob, -7);
-  EXPECT_EQ(stats[0].num_next, 1);
-  EXPECT_DOUBLE_EQ(stats[0].next_log_prob, -4);
-  EXPECT_DOUBLE_EQ(stats[1].next_log_prob, -3);
-}
-
-TEST(WordScores, WithoutMarkerEveryPieceIsAWord) {
-  text::Dictionary dictionary;
-  const int64_t un = dictionary.add_symbol("un@@");
-  WordScores scores(dictionary, "");
-  EXPECT_EQ(scores.add({un, un}, {-1, -1}).size(), 2u);
-  EXPECT_EQ(scores.num_continuations(), 0);
 }
 
 }  // namespace

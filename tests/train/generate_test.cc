@@ -36,7 +36,7 @@ TEST(LanguageModelScorer, CacheGivesTheLogitsOfTheWholeSequence) {
   LanguageModelScorer scorer(*model);
   std::vector<int64_t> sequence = {2, 10, 11};
   std::vector<float> logits;
-  const auto first = scorer.start(sequence, 2);
+  const auto first = scorer.start({&sequence, 1}, 2);
   ASSERT_EQ(first.size(), 80u);
   for (const int64_t next : {5, 17, 8}) {
     sequence.push_back(next);

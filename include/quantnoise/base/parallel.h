@@ -1,6 +1,6 @@
 #pragma once
-// How loops get their threads: kernels and codecs take a ParallelFor and start none themselves, so that training
-// (at::parallel_for) and the runtime (ThreadPool) each use one pool.
+// How loops get their threads: kernels and codecs take a ParallelFor and start none themselves, so that
+// training (at::parallel_for) and the runtime (ThreadPool) each use one pool.
 
 #include <cstdint>
 #include <functional>
@@ -8,10 +8,10 @@
 
 namespace quantnoise::base {
 
-/// Splits [0, count) into chunks of `grain` (the last may be shorter) and calls body(begin, end) once for each.
-/// The chunks are the same for every thread count: reductions that store one partial result a chunk and combine
-/// them in chunk order do not depend on the number of threads. The first exception of a body is rethrown to the
-/// caller after all threads have stopped.
+/// Splits [0, count) into chunks of `grain` (the last may be shorter) and calls body(begin, end) once for
+/// each. The chunks are the same for every thread count: reductions that store one partial result a chunk and
+/// combine them in chunk order do not depend on the number of threads. The first exception of a body is
+/// rethrown to the caller after all threads have stopped.
 class ParallelFor {
  public:
   using Body = std::function<void(int64_t begin, int64_t end)>;
@@ -44,5 +44,8 @@ class ThreadPool : public ParallelFor {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Processors that this process may run on.
+int default_num_threads();
 
 }  // namespace quantnoise::base

@@ -9,10 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "quantnoise/data/token_blocks.h"
+#include "quantnoise/text/data_folder.h"
 #include "quantnoise/text/dictionary.h"
+#include "quantnoise/text/token_blocks.h"
 
 namespace quantnoise::data {
+
+using text::BreakMode;
+using text::TokenBlockDataset;
+using text::TokenStream;
 
 /// What one forward pass works on. B sentences, T tokens; padding (kPad) on the right.
 struct Batch {
@@ -83,31 +88,19 @@ class ContextWindowDataset : public BatchDataset {
   int64_t context_window_;
 };
 
-/// A folder made by `qn preprocess` or fairseq-preprocess --only-source.
-class LanguageModelData {
+/// A data folder whose splits become samples.
+class LanguageModelData : public text::DataFolder {
  public:
-  /// Errors: kIo for a missing folder or dict.txt; kFormat for a bad dictionary.
-  static LanguageModelData open(const std::string& folder);
-
-  const std::string& folder() const { return folder_; }
-  const std::shared_ptr<const text::Dictionary>& dictionary() const { return dictionary_; }
-  /// "space" unless the folder says otherwise.
-  const std::string& tokenizer_name() const { return tokenizer_name_; }
-  /// Names of the splits there are, sorted.
-  std::vector<std::string> splits() const;
-  bool has_split(const std::string& split) const;
-
-  /// Errors: kData for a missing split (those present are named), an empty one, and numbers outside the
-  /// dictionary.
+  /// Errors: as text::DataFolder.
+  static LanguageModelData open(const std::string& folder) {
+    return LanguageModelData(text::DataFolder::open(folder));
+  }
+  /// Errors: as stream(), and kConfig for samples without room.
   std::shared_ptr<const LanguageModelDataset> split(const std::string& split,
                                                     const LanguageModelOptions& options) const;
-  /// The tokens of a split, checked against the dictionary.
-  std::shared_ptr<const TokenStream> stream(const std::string& split, bool combine = false) const;
 
  private:
-  std::string folder_;
-  std::string tokenizer_name_;
-  std::shared_ptr<const text::Dictionary> dictionary_;
+  explicit LanguageModelData(text::DataFolder folder) : text::DataFolder(std::move(folder)) {}
 };
 
 }  // namespace quantnoise::data

@@ -27,22 +27,31 @@ void check(const SamplingOptions& options);
 /// greedy. Errors: kNumeric when a score is not a number, or no token can be chosen.
 int64_t choose_token(std::span<const float> logits, const SamplingOptions& options, double draw);
 
+using Tokens = std::vector<int64_t>;
+
 /// A language model that continues sequences: torch models in training, packed models in the runtime.
 class Scorer {
  public:
   virtual ~Scorer() = default;
   /// Longest sequence the model can see; ≤ 0: any.
   virtual int64_t max_positions() const = 0;
-  /// Forgets everything and reads one prompt (not empty) on behalf of `num_sequences` equal sequences.
-  /// Returns the logits of the next token, (num_sequences, vocabulary), valid until the next call.
-  virtual std::span<const float> start(std::span<const int64_t> prompt, int64_t num_sequences) = 0;
+  /// Prompts that start() takes at once.
+  virtual int64_t max_prompts() const { return 1; }
+  /// Forgets everything and reads the prompts (none of them empty), each on behalf of `num_sequences` equal
+  /// sequences: number p · num_sequences + s continues prompt p. Returns the logits of the next tokens,
+  /// (sequences, vocabulary), valid until the next call.
+  virtual std::span<const float> start(std::span<const Tokens> prompts, int64_t num_sequences) = 0;
   /// Appends one token to every sequence; returns as start().
   virtual std::span<const float> advance(std::span<const int64_t> tokens) = 0;
+  /// From now on there are parents.size() sequences; number i goes on as what was number parents[i].
+  virtual void select(std::span<const int64_t> parents) = 0;
 };
 
 struct GenerateOptions {
   SamplingOptions sampling;
-  int64_t num_samples = 1;
+  int64_t num_samples = 1;       ///< sequences a prompt; of a beam: the best ones
+  int64_t beam_size = 0;         ///< above 0: beam search with so many hypotheses instead of sampling
+  double length_penalty = 1;     ///< beam: hypotheses are ranked by Σ ln p / length^this
   int64_t max_length = 100;      ///< new tokens a sample
   int64_t min_length = 0;        ///< the end token is banned before
   int64_t end_token = -1;        ///< a sample ends with it; −1: only max_length ends it
@@ -54,14 +63,25 @@ struct GenerateOptions {
 };
 
 struct GeneratedSequence {
-  std::vector<int64_t> tokens;  ///< without the prompt, without the end token
+  Tokens tokens;        ///< without the prompt, without the end token
   double log_prob = 0;  ///< Σ ln p(token | before) under the model itself (temperature 1, nothing banned)
   bool ended = false;   ///< met the end token
 };
 
-/// Samples continuations. Draw t of sample s is a function of (seed, prompt_number, s, t) alone: more samples
-/// or a longer limit do not change those there are. Stops at the model's max_positions. Errors: kConfig for
-/// options out of range; kData for a prompt that leaves no room in max_positions.
+/// Errors: kConfig naming the option and the range.
+void check(const GenerateOptions& options);
+
+/// Continues every prompt; result i belongs to prompt i. Stops at the model's max_positions.
+///
+/// Sampling: draw t of sample s is a function of (seed, prompt_number + i, s, t) alone: more samples, a
+/// longer limit or other prompts beside it do not change those there are. Beam search as fairseq's: each step
+/// keeps the beam_size best continuations that do not end, and takes those among the best beam_size that end
+/// into the results; a prompt is done with beam_size results. What is unfinished at the limit of length ends
+/// there. An end token counts in log_prob and length. Errors: kConfig for options out of range; kData for a
+/// prompt that is empty or leaves no room in max_positions.
+std::vector<std::vector<GeneratedSequence>> generate(Scorer& scorer, std::span<const Tokens> prompts,
+                                                     const GenerateOptions& options);
+/// The same for one prompt.
 std::vector<GeneratedSequence> generate(Scorer& scorer, std::span<const int64_t> prompt,
                                         const GenerateOptions& options);
 

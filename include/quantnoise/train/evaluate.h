@@ -13,20 +13,14 @@
 #include "quantnoise/data/batching.h"
 #include "quantnoise/data/dataset.h"
 #include "quantnoise/models/transformer_lm.h"
+#include "quantnoise/search/word_scores.h"
 #include "quantnoise/text/dictionary.h"
 
 namespace quantnoise::train {
 
-/// Sums over scored targets. Plain sums: those of several shards or splits can be added.
-struct NllSum {
-  double nll = 0;           ///< Σ −ln p(target)
-  int64_t num_tokens = 0;   ///< targets counted; padding and skipped ones are not
-  int64_t num_skipped = 0;  ///< targets of probability zero: left out of both sums, as the reference does
-
-  double loss() const;        ///< bits a token: nll / num_tokens / ln 2; 0 without tokens
-  double perplexity() const;  ///< 2^loss, not rounded
-  NllSum& operator+=(const NllSum& other);
-};
+using search::NllSum;
+using search::WordScores;
+using search::WordStat;
 
 struct EvaluateOptions {
   at::ScalarType compute_type = at::kFloat;  ///< kFloat or kBFloat16
@@ -50,46 +44,6 @@ NllSum evaluate_nll(models::LanguageModel& model, const data::BatchDataset& data
 /// with a warning.
 data::BatchList evaluation_batches(const data::BatchDataset& dataset, int64_t max_tokens, int64_t batch_size,
                                    int64_t max_positions);
-
-/// What --output-word-stats reports about one word.
-struct WordStat {
-  std::string word;
-  int64_t count = 0;
-  double log_prob = 0;       ///< Σ ln p(word)
-  bool is_bpe = false;       ///< made of several pieces
-  double next_log_prob = 0;  ///< Σ ln p of the word that follows
-  int64_t num_next = 0;      ///< how often one followed in the same sample
-};
-
-/// Collects scores word by word. With a continuation marker ("@@"), pieces are joined to words, and
-/// `num_continuations` is the number of pieces that must not count as tokens of their own.
-class WordScores {
- public:
-  /// dictionary must outlive this object. continuation_marker: "" joins nothing.
-  WordScores(const text::Dictionary& dictionary, std::string continuation_marker);
-
-  struct Word {
-    std::string text;
-    double log_prob = 0;
-    bool is_bpe = false;
-  };
-  /// The words of one sample: targets and log_probs from its first scored position on.
-  std::vector<Word> add(const std::vector<int64_t>& targets, const std::vector<float>& log_probs);
-
-  int64_t num_continuations() const { return num_continuations_; }
-  /// Sorted by count, most frequent first; ties in the order of first occurrence.
-  std::vector<WordStat> stats() const;
-
- private:
-  bool is_continuation(const std::string& piece) const;
-  WordStat& stat_of(const Word& word);
-
-  const text::Dictionary& dictionary_;
-  std::string marker_;
-  int64_t num_continuations_ = 0;
-  std::vector<WordStat> stats_;
-  std::unordered_map<std::string, size_t> stat_index_;
-};
 
 /// What `qn eval-lm` is asked for.
 struct LmEvaluationOptions {

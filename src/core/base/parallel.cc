@@ -1,5 +1,9 @@
 #include "quantnoise/base/parallel.h"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -45,6 +49,19 @@ struct Job {
   }
 };
 
+// Models call the pool hundreds of times for a token, with less than this between: who sleeps would come too late.
+template <typename Condition>
+void spin_until(const Condition& condition) {
+  constexpr int kRounds = 2000;
+  for (int i = 0; i < kRounds && !condition(); ++i) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+}
+
 }  // namespace
 
 struct ThreadPool::State {
@@ -52,23 +69,27 @@ struct ThreadPool::State {
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable done;
-  Job* job = nullptr;
-  uint64_t generation = 0;
-  int running = 0;
-  bool stopping = false;
+  Job* job = nullptr;                    ///< null: there is nothing (more) to join
+  std::atomic<uint64_t> generation{0};   ///< number of jobs so far
+  std::atomic<int> active{0};            ///< threads that work on the job
+  std::atomic<bool> stopping{false};
 
   void thread_main() {
     uint64_t seen = 0;
-    std::unique_lock<std::mutex> lock(mutex);
+    const auto has_news = [&] { return stopping || generation != seen; };
     while (true) {
-      wake.wait(lock, [&] { return stopping || generation != seen; });
+      spin_until(has_news);
+      std::unique_lock<std::mutex> lock(mutex);
+      wake.wait(lock, has_news);
       if (stopping) return;
       seen = generation;
       Job* current = job;
+      if (current == nullptr) continue;  // came too late
+      ++active;
       lock.unlock();
       current->work();
       lock.lock();
-      if (--running == 0) done.notify_one();
+      if (--active == 0) done.notify_one();
     }
   }
 };
@@ -103,17 +124,28 @@ void ThreadPool::operator()(int64_t count, int64_t grain, const Body& body) cons
   {
     std::lock_guard<std::mutex> lock(state_->mutex);
     state_->job = &job;
-    state_->running = static_cast<int>(state_->threads.size());
     ++state_->generation;
   }
   state_->wake.notify_all();
   job.work();
-  {
-    std::unique_lock<std::mutex> lock(state_->mutex);
-    state_->done.wait(lock, [&] { return state_->running == 0; });
-    state_->job = nullptr;
-  }
+  // All chunks are taken: nobody joins any more, and only those that have one are waited for.
+  std::unique_lock<std::mutex> lock(state_->mutex);
+  state_->job = nullptr;
+  lock.unlock();
+  const auto is_done = [&] { return state_->active == 0; };
+  spin_until(is_done);
+  lock.lock();
+  state_->done.wait(lock, is_done);
+  lock.unlock();
   if (job.error) std::rethrow_exception(job.error);
+}
+
+int default_num_threads() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 }  // namespace quantnoise::base

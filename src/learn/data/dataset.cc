@@ -37,7 +37,7 @@ LanguageModelDataset::LanguageModelDataset(std::shared_ptr<const TokenStream> st
     : blocks_(std::move(stream), options.sample_break_mode, options.tokens_per_sample),
       output_dictionary_size_(options.output_dictionary_size) {
   sizes_.reserve(blocks_.blocks().size());
-  for (const TokenBlock& block : blocks_.blocks()) sizes_.push_back(block.size);
+  for (const text::TokenBlock& block : blocks_.blocks()) sizes_.push_back(block.size);
 }
 
 void LanguageModelDataset::read_target(int64_t index, std::span<int64_t> out) const {
@@ -74,19 +74,7 @@ ContextWindowDataset::ContextWindowDataset(std::shared_ptr<const LanguageModelDa
 }
 
 std::vector<int64_t> ContextWindowDataset::context(int64_t index) const {
-  const TokenBlockDataset& blocks = dataset_->blocks();
-  const int64_t room = tokens_per_sample_ + context_window_ - blocks.block_size(index);
-  const auto wanted = static_cast<size_t>(std::clamp<int64_t>(room, 0, context_window_));
-  std::vector<int64_t> newest_first;
-  std::vector<int64_t> source;
-  for (int64_t before = index - 1; before >= 0 && newest_first.size() < wanted; --before) {
-    source.resize(static_cast<size_t>(blocks.block_size(before)));
-    blocks.read_source(before, source);
-    for (size_t i = source.size(); i > 0 && newest_first.size() < wanted; --i) {
-      if (source[i - 1] != text::kPad) newest_first.push_back(source[i - 1]);
-    }
-  }
-  return {newest_first.rbegin(), newest_first.rend()};
+  return text::context_before(dataset_->blocks(), index, tokens_per_sample_, context_window_);
 }
 
 Batch ContextWindowDataset::collate(std::span<const int64_t> ids) const {
@@ -112,6 +100,11 @@ Batch ContextWindowDataset::collate(std::span<const int64_t> ids) const {
   }
   batch.num_tokens = count_targets(batch);
   return batch;
+}
+
+std::shared_ptr<const LanguageModelDataset> LanguageModelData::split(
+    const std::string& split, const LanguageModelOptions& options) const {
+  return std::make_shared<const LanguageModelDataset>(stream(split, options.combine), options);
 }
 
 }  // namespace quantnoise::data

@@ -1,6 +1,5 @@
 #include "quantnoise/models/transformer_lm.h"
 
-#include "learn/models/option_checks.h"
 #include "learn/models/transformer_decoder.h"
 #include "quantnoise/quant/slot.h"
 
@@ -39,7 +38,7 @@ class TransformerLm : public LanguageModel {
 }  // namespace
 
 std::shared_ptr<LanguageModel> make_transformer_lm(const TransformerLmOptions& options) {
-  return std::make_shared<TransformerLm>(checked_options(options));
+  return std::make_shared<TransformerLm>(architecture::checked_options(options));
 }
 
 }  // namespace quantnoise::models

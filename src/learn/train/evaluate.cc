@@ -40,32 +40,11 @@ void add_scores(const data::Batch& batch, const at::Tensor& log_probs, NllSum& s
   const float* score = scores.const_data_ptr<float>();
   const int64_t* target = targets.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < targets.numel(); ++i) {
-    if (target[i] == text::kPad) continue;
-    QN_REQUIRE(!std::isnan(score[i]), ErrorKind::kNumeric, "the score of a target is not a number (token ",
-               target[i], ")");
-    if (std::isinf(score[i])) {
-      ++sum.num_skipped;
-      continue;
-    }
-    sum.nll -= static_cast<double>(score[i]);
-    ++sum.num_tokens;
+    if (target[i] != text::kPad) sum.add(target[i], score[i]);
   }
 }
 
 }  // namespace
-
-double NllSum::loss() const {
-  return num_tokens == 0 ? 0.0 : nll / static_cast<double>(num_tokens) / std::log(2.0);
-}
-
-double NllSum::perplexity() const { return std::exp2(loss()); }
-
-NllSum& NllSum::operator+=(const NllSum& other) {
-  nll += other.nll;
-  num_tokens += other.num_tokens;
-  num_skipped += other.num_skipped;
-  return *this;
-}
 
 at::Tensor score_batch(models::LanguageModel& model, const data::Batch& batch, int64_t softmax_batch) {
   torch::NoGradGuard no_grad;
@@ -117,63 +96,6 @@ data::BatchList evaluation_batches(const data::BatchDataset& dataset, int64_t ma
   return data::make_batches(dataset, options);
 }
 
-// ---- words
-// ---------------------------------------------------------------------------------------------------------
-
-WordScores::WordScores(const text::Dictionary& dictionary, std::string continuation_marker)
-    : dictionary_(dictionary), marker_(std::move(continuation_marker)) {}
-
-bool WordScores::is_continuation(const std::string& piece) const {
-  return !marker_.empty() && piece.ends_with(marker_);
-}
-
-std::vector<WordScores::Word> WordScores::add(const std::vector<int64_t>& targets,
-                                              const std::vector<float>& log_probs) {
-  std::vector<Word> words;
-  Word word;
-  for (size_t i = 0; i < targets.size(); ++i) {
-    const std::string& piece = dictionary_.symbol(targets[i]);
-    word.log_prob += static_cast<double>(log_probs[i]);
-    // A sample may end inside a word: its last piece counts as it is.
-    if (is_continuation(piece) && i + 1 < targets.size()) {
-      word.text += piece.substr(0, piece.size() - marker_.size());
-      word.is_bpe = true;
-      ++num_continuations_;
-      continue;
-    }
-    word.text += piece;
-    words.push_back(std::move(word));
-    word = Word();
-  }
-  for (size_t i = 0; i < words.size(); ++i) {
-    WordStat& stat = stat_of(words[i]);
-    ++stat.count;
-    stat.log_prob += words[i].log_prob;
-    if (i + 1 == words.size()) continue;
-    stat.next_log_prob += words[i + 1].log_prob;
-    ++stat.num_next;
-  }
-  return words;
-}
-
-WordStat& WordScores::stat_of(const Word& word) {
-  const auto [found, inserted] = stat_index_.try_emplace(word.text, stats_.size());
-  if (inserted) {
-    WordStat stat;
-    stat.word = word.text;
-    stat.is_bpe = word.is_bpe;
-    stats_.push_back(std::move(stat));
-  }
-  return stats_[found->second];
-}
-
-std::vector<WordStat> WordScores::stats() const {
-  std::vector<WordStat> sorted = stats_;
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const WordStat& a, const WordStat& b) { return a.count > b.count; });
-  return sorted;
-}
-
 // ---- whole splits
 // --------------------------------------------------------------------------------------------------
 
@@ -218,7 +140,8 @@ LmEvaluation evaluate_lm(models::LanguageModel& model, const data::LanguageModel
   const data::BatchList batches =
       evaluation_batches(dataset, options.max_tokens, options.batch_size, model.max_positions());
 
-  WordScores words(*data.dictionary(), options.continuation_marker);
+  WordScores words([&](int64_t token) { return data.dictionary()->symbol(token); },
+                   options.continuation_marker);
   const bool needs_words = options.word_stats || options.on_words || !options.continuation_marker.empty();
   LmEvaluation evaluation;
   int64_t batches_done = 0;

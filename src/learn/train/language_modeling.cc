@@ -44,7 +44,7 @@ class LanguageModeling : public Task {
                                                     int64_t max_positions, int64_t shard) const override {
     data::LanguageModelOptions options;
     options.tokens_per_sample = tokens_per_sample(max_positions);
-    options.sample_break_mode = data::parse_break_mode(values_.get_string("sample-break-mode"));
+    options.sample_break_mode = text::parse_break_mode(values_.get_string("sample-break-mode"));
     options.combine = combine;
     options.output_dictionary_size = values_.get_int("output-dictionary-size");
     return data_.at(static_cast<size_t>(shard)).split(split, options);

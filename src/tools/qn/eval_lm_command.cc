@@ -1,20 +1,16 @@
 // qn eval-lm: the perplexity of a language model, as fairseq-eval-lm measures it.
 
 #include <chrono>
-#include <cmath>
-#include <iomanip>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "quantnoise/base/error.h"
-#include "quantnoise/base/file.h"
 #include "quantnoise/train/evaluate.h"
 #include "quantnoise/train/model_io.h"
 #include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
-#include "tools/qn/command.h"
+#include "tools/common/evaluation_options.h"
+#include "tools/common/terminal.h"
+#include "tools/qn/commands.h"
 #include "tools/qn/shared_options.h"
-#include "tools/qn/terminal.h"
 
 namespace quantnoise::tool {
 
@@ -42,17 +38,7 @@ void declare(config::OptionTable& table) {
   train::OptionGroup input(table, train::option_group::kTask);
   input.text("data", "", "folder made by qn preprocess or fairseq-preprocess (positional)");
   input.text("path", "", "model file or checkpoint").alias("model");
-  input.text("gen-subset", "test", "split to evaluate");
-  input.integer("tokens-per-sample", "", "longest sample, its context included; default: as in training")
-      .unit("tokens")
-      .min(1);
-  input.choice("sample-break-mode", "", {"none", "complete", "complete_doc", "eos"},
-               "how text is cut; default: as in training");
-  input.integer("output-dictionary-size", "",
-                "targets from this number on become <unk>; default: as in training");
-  input.integer("context-window", "0", "tokens before each sample that are seen, not scored")
-      .unit("tokens")
-      .min(0);
+  declare_windows(table, train::option_group::kTask);
   input
       .integer("max-tokens", "",
                "most tokens in a batch, context excluded; 36000 when --batch-size is not given either")
@@ -62,25 +48,10 @@ void declare(config::OptionTable& table) {
   input.integer("softmax-batch", "", "targets scored at a time; default: all of a batch")
       .unit("tokens")
       .min(1);
-  train::OptionGroup results(table, "results");
-  results.flag("output-word-probs", "prints log p of every word of every sample");
-  results.flag("output-word-stats",
-               "prints for every word: count, sum of log p, made of pieces, log p of the next word");
-  results
-      .choice("post-process", "", {"subword_nmt", "@@ "}, "joins pieces marked @@ to words, which count once")
-      .alias("remove-bpe");
-  results.text("results-json", "", "also writes the results to this file");
-  results.choice("log-format", "simple", {"simple", "json", "none", "tqdm"},
-                 "json: the results as one JSON object");
+  declare_evaluation_results(table);
   declare_precision(table);
   declare_threads(table);
   declare_without_effect(table);
-}
-
-std::string fixed(double value, int digits) {
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(digits) << value;
-  return out.str();
 }
 
 /// The options of the training run that a file remembers; not-set where it does not.
@@ -111,73 +82,25 @@ int64_t integer_or_zero(const config::OptionValues& values, const std::string& n
   return values.has_value(name) ? values.get_int(name) : 0;
 }
 
-void print_words(int64_t sample, const std::vector<train::WordScores::Word>& words) {
-  std::vector<std::string> cells;
-  for (const auto& word : words) cells.push_back(word.text + " [" + fixed(word.log_prob, 6) + "]");
-  print_result(str_cat(sample, " ", join(cells, "\t")));
-}
-
 train::LmEvaluationOptions options_from(const config::OptionValues& values,
                                         const train::LoadedModel& loaded) {
   const StoredOptions stored(loaded.file);
   train::LmEvaluationOptions options;
   options.tokens_per_sample = stored.integer(values, "tokens-per-sample", loaded.model->max_positions());
-  options.sample_break_mode = data::parse_break_mode(stored.text(values, "sample-break-mode", "none"));
+  options.sample_break_mode = text::parse_break_mode(stored.text(values, "sample-break-mode", "none"));
   options.output_dictionary_size = stored.integer(values, "output-dictionary-size", -1);
   options.context_window = values.get_int("context-window");
   options.max_tokens = integer_or_zero(values, "max-tokens");
   options.batch_size = integer_or_zero(values, "batch-size");
   options.softmax_batch = integer_or_zero(values, "softmax-batch");
   options.compute_type = compute_type_of(values);
-  options.continuation_marker = values.has_value("post-process") ? "@@" : "";
+  options.continuation_marker = continuation_marker(values);
   options.word_stats = values.get_bool("output-word-stats");
   if (values.get_bool("output-word-probs")) options.on_words = print_words;
   options.on_progress = [](int64_t done, int64_t total) {
     print_status(str_cat("evaluating: ", 100 * done / total, " %"));
   };
   return options;
-}
-
-void print_word_stats(const std::vector<train::WordStat>& stats) {
-  for (const train::WordStat& stat : stats) {
-    print_result(str_cat(stat.word, "\t", stat.count, "\t", fixed(stat.log_prob, 6), "\t",
-                         stat.is_bpe ? "True" : "False", "\t", fixed(stat.next_log_prob, 6), "\t",
-                         stat.num_next));
-  }
-}
-
-nlohmann::json results_json(const config::OptionValues& values, const train::LmEvaluationOptions& options,
-                            const train::LmEvaluation& evaluation, double seconds) {
-  return {{"path", values.get_string("path")},
-          {"split", values.get_string("gen-subset")},
-          {"loss", evaluation.sum.loss()},
-          {"ppl", evaluation.sum.perplexity()},
-          {"tokens", evaluation.sum.num_tokens},
-          {"tokens_of_probability_zero", evaluation.sum.num_skipped},
-          {"samples", evaluation.num_samples},
-          {"tokens_per_sample", options.tokens_per_sample},
-          {"sample_break_mode", std::string(data::break_mode_name(options.sample_break_mode))},
-          {"context_window", options.context_window},
-          {"precision", options.compute_type == at::kFloat ? "fp32" : "bf16"},
-          {"seconds", seconds}};
-}
-
-void print_results(const config::OptionValues& values, const nlohmann::json& results) {
-  const std::string text = results.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (!values.get_string("results-json").empty())
-    base::write_text_file(values.get_string("results-json"), text + "\n");
-  if (values.get_string("log-format") == "json") {
-    print_result(text);
-    return;
-  }
-  const double seconds = results["seconds"];
-  const auto tokens = results["tokens"].get<double>();
-  print_message(str_cat("evaluated ", results["tokens"].get<int64_t>(), " tokens of ",
-                        values.get_string("gen-subset"), " in ", fixed(seconds, 1), " s (",
-                        fixed(tokens / std::max(seconds, 1e-9), 0), " tokens/s, ",
-                        results["precision"].get<std::string>(), ")"));
-  print_result(
-      str_cat("Loss (base 2): ", fixed(results["loss"], 4), ", Perplexity: ", fixed(results["ppl"], 2)));
 }
 
 int run(const Invocation& invocation) {
@@ -197,7 +120,17 @@ int run(const Invocation& invocation) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   print_status("");
   print_word_stats(evaluation.word_stats);
-  print_results(values, results_json(values, options, evaluation, seconds.count()));
+  EvaluationSummary summary;
+  summary.path = values.get_string("path");
+  summary.text = values.get_string("gen-subset");
+  summary.sum = evaluation.sum;
+  summary.num_samples = evaluation.num_samples;
+  summary.tokens_per_sample = options.tokens_per_sample;
+  summary.sample_break_mode = options.sample_break_mode;
+  summary.context_window = options.context_window;
+  summary.precision = options.compute_type == at::kFloat ? "fp32" : "bf16";
+  summary.seconds = seconds.count();
+  print_summary(values, summary);
   return 0;
 }
 

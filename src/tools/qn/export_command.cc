@@ -4,8 +4,8 @@
 #include "quantnoise/pack/model_file.h"
 #include "quantnoise/train/option_group.h"
 #include "quantnoise/train/prune.h"
-#include "tools/qn/command.h"
-#include "tools/qn/terminal.h"
+#include "tools/common/terminal.h"
+#include "tools/qn/commands.h"
 
 namespace quantnoise::tool {
 

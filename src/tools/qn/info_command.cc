@@ -9,10 +9,10 @@
 #include "quantnoise/base/error.h"
 #include "quantnoise/kernels/kernel_table.h"
 #include "quantnoise/train/option_group.h"
-#include "tools/qn/command.h"
+#include "tools/common/terminal.h"
+#include "tools/common/version.h"
+#include "tools/qn/commands.h"
 #include "tools/qn/shared_options.h"
-#include "tools/qn/terminal.h"
-#include "tools/qn/version.h"
 
 namespace quantnoise::tool {
 

@@ -3,8 +3,8 @@
 #include "quantnoise/base/error.h"
 #include "quantnoise/text/preprocess.h"
 #include "quantnoise/train/option_group.h"
-#include "tools/qn/command.h"
-#include "tools/qn/terminal.h"
+#include "tools/common/terminal.h"
+#include "tools/qn/commands.h"
 
 namespace quantnoise::tool {
 

@@ -3,7 +3,7 @@
 #include "quantnoise/kernels/kernel_table.h"
 #include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
-#include "tools/qn/terminal.h"
+#include "tools/common/terminal.h"
 
 namespace quantnoise::tool {
 
@@ -27,6 +27,14 @@ at::ScalarType compute_type_of(const config::OptionValues& values) {
   if (values.get_bool("fp16")) print_message("--fp16 on a CPU means bfloat16");
   const bool asked = values.get_bool("fp16") || values.get_bool("bf16");
   return asked || (values.get_bool("amp") && kernels::has_bf16_products()) ? at::kBFloat16 : at::kFloat;
+}
+
+train::Output terminal_output() {
+  train::Output output;
+  output.result = print_result;
+  output.message = print_message;
+  if (stderr_is_terminal()) output.status = print_status;
+  return output;
 }
 
 }  // namespace quantnoise::tool

@@ -2,8 +2,9 @@
 
 #include "quantnoise/train/options.h"
 #include "quantnoise/train/run.h"
-#include "tools/qn/command.h"
-#include "tools/qn/terminal.h"
+#include "tools/common/terminal.h"
+#include "tools/qn/commands.h"
+#include "tools/qn/shared_options.h"
 
 namespace quantnoise::tool {
 

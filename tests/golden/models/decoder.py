@@ -51,7 +51,7 @@ def layer_shapes(o):
     """All layers and their norms: what lies between the input and the output."""
     dim, ffn = o["decoder_embed_dim"], o["decoder_ffn_embed_dim"]
     result, norms = {}, ["decoder.layer_norm"] if has_final_norm(o) else []
-    for i in range(o["decoder_layers"]):
+    for i in range(o["decoder_layers"] // o.get("share_layers", 1)):
         layer = f"decoder.layers.{i}"
         for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
             result[f"{layer}.self_attn.{name}.weight"] = (dim, dim)
@@ -103,19 +103,32 @@ def norm(w, name, x):
 
 
 def embed(o, w, tokens):
-    x = w["decoder.embed_tokens.weight"][tokens] * math.sqrt(o["decoder_embed_dim"])
+    scale = 1 if o.get("no_scale_embedding", False) else math.sqrt(o["decoder_embed_dim"])
+    x = w["decoder.embed_tokens.weight"][tokens] * scale
     return x if o["decoder_input_dim"] == o["decoder_embed_dim"] else F.linear(x, w["decoder.project_in_dim.weight"])
+
+
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "gelu_accurate": lambda x: F.gelu(x, approximate="tanh"),
+               "gelu_fast": lambda x: F.gelu(x, approximate="tanh"), "tanh": torch.tanh, "linear": lambda x: x}
+
+
+def position_vectors(o, w, tokens):
+    if o.get("no_token_positional_embeddings", False):
+        return 0
+    counted = (tokens != PAD).long()
+    positions = counted.cumsum(1) * counted + PAD
+    if o["decoder_learned_pos"]:
+        return w["decoder.embed_positions.weight"][positions]
+    return sinusoidal(positions, o["decoder_embed_dim"])
 
 
 def decoder(o, w, tokens, x):
     """Features of tokens whose scaled embeddings are x."""
     dim, pre = o["decoder_embed_dim"], o["decoder_normalize_before"]
-    counted = (tokens != PAD).long()
-    positions = counted.cumsum(1) * counted + PAD
-    x = x + (w["decoder.embed_positions.weight"][positions] if o["decoder_learned_pos"] else sinusoidal(positions, dim))
-    activation = {"relu": F.relu, "gelu": F.gelu}[o["activation_fn"]]
+    x = x + position_vectors(o, w, tokens)
+    activation = ACTIVATIONS[o["activation_fn"]]
     for i in range(o["decoder_layers"]):
-        layer = f"decoder.layers.{i}"
+        layer = f"decoder.layers.{i // o.get('share_layers', 1)}"
         residual = x
         x = norm(w, f"{layer}.self_attn_layer_norm", x) if pre else x
         x = residual + attention(w, layer, x, o["decoder_attention_heads"])

@@ -1,0 +1,31 @@
+#pragma once
+// What a forward pass is handed: threads, arithmetic, memory that is used again.
+
+#include "core/runtime/aligned_buffer.h"
+#include "core/runtime/product_state.h"
+#include "quantnoise/runtime/matrix.h"
+
+namespace quantnoise::runtime {
+
+struct Context {
+  MultiplyOptions multiply;                   ///< with a workspace of its own
+  AlignedBuffer<float> quantized;             ///< the input of a layer that quantizes it
+  AlignedBuffer<float> statistics;            ///< of layer norms
+  std::vector<AlignedBuffer<float>> scratch;  ///< one a part of a parallel loop
+
+  const base::ParallelFor& parallel_for() const { return parallel_for_of(multiply); }
+};
+
+/// Runs body(i) for 0 ≤ i < count; in the calling thread when `work` (multiplications in all) is too little
+/// to be worth waking others.
+template <typename Body>
+void for_each_part(const Context& context, int64_t count, int64_t work, const Body& body) {
+  constexpr int64_t kWorthwhile = 200'000;
+  if (work < kWorthwhile || count <= 1) {
+    for (int64_t i = 0; i < count; ++i) body(i);
+    return;
+  }
+  context.parallel_for()(count, 1, [&](int64_t i, int64_t) { body(i); });
+}
+
+}  // namespace quantnoise::runtime
