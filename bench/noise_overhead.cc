@@ -67,18 +67,39 @@ struct NoiseCase {
   qn::quant::NoiseKind kind;  ///< of blocks
   double blocks;              ///< rate of noise on blocks
   double elements;            ///< rate of int8 noise on elements; 0: no grids
+  qn::quant::ActivationMode inputs = qn::quant::ActivationMode::kNone;
+  double input_elements = 0;  ///< rate of noise on inputs; 0: their ranges are observed
 };
 constexpr NoiseCase kCases[] = {{"none", qn::quant::NoiseKind::kNone, 0, 0},
                                 {"pq 0.1", qn::quant::NoiseKind::kPq, 0.1, 0},
                                 {"mean 0.1", qn::quant::NoiseKind::kMean, 0.1, 0},
                                 {"int 0.5", qn::quant::NoiseKind::kNone, 0, 0.5},
-                                {"pq + int", qn::quant::NoiseKind::kPq, 0.1, 0.5}};
+                                {"pq + int", qn::quant::NoiseKind::kPq, 0.1, 0.5},
+                                {"observing", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kStatic, 0},
+                                {"inputs 0.5", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kStatic, 0.5},
+                                {"dynamic 0.5", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kDynamic,
+                                 0.5}};
 
 struct Variant {
   std::string name;
   std::unique_ptr<qn::train::Trainer> trainer;
   std::vector<double> seconds;
 };
+
+void quantize_inputs(torch::nn::Module& model, const NoiseCase& noise_case) {
+  qn::quant::ActivationOptions options;
+  options.mode = noise_case.inputs;
+  options.probability = noise_case.input_elements;
+  qn::quant::quantize_activations(model, options);
+  if (options.mode != qn::quant::ActivationMode::kStatic) return;
+  for (const auto& input : qn::quant::named_activations(model)) {
+    if (options.probability > 0) {
+      input.quantizer->set_grid({8, -1, {0.05f}, {128}});
+    } else {
+      input.quantizer->start_calibration(qn::quant::ActivationQuantizer::Calibration::kTraining);
+    }
+  }
+}
 
 Variant make_variant(const NoiseCase& noise_case, at::ScalarType type) {
   qn::models::TransformerLmOptions options;
@@ -96,6 +117,7 @@ Variant make_variant(const NoiseCase& noise_case, at::ScalarType type) {
   noise.probability = noise_case.blocks;
   noise.scalar_probability = noise_case.elements;
   qn::quant::quant_noise(*model, noise);
+  quantize_inputs(*model, noise_case);
   auto optimizer = qn::train::make_optimizer("adamw", {});
   optimizer->bind(qn::quant::unique_parameters(*model));
   qn::train::LrSchedulerOptions schedule;

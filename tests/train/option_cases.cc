@@ -217,6 +217,20 @@ Cases scalar_cases() {
   };
 }
 
+Cases activation_cases() {
+  const Options quick = scalar({{"scalar-act-calibration-updates", "1"}});
+  return {
+      {"scalar-act-bits", scalar(), {"none", "4"}},
+      {"scalar-act-mode", scalar(), {"dynamic"}},
+      {"scalar-act-method", scalar(), {"tensor"}},
+      {"scalar-act-exclude", scalar(), {R"(decoder\.output_projection)"}},
+      {"scalar-act-calibration-updates", scalar(), {"1"}},
+      {"scalar-act-freeze-update", with(quick, {{"scalar-update-step", "1"}}), {"1"}},
+      {"quant-noise-scalar-act", quick, {"0.5"}},
+      {"quant-noise-scalar-act", {}, {"0.5"}, Effect::kRefuses},
+  };
+}
+
 Cases quantization_cases() {
   return {
       {"quantization-config-path", {}, {"@ipq.yaml"}},
@@ -294,9 +308,10 @@ Cases machine_cases() {
 const std::vector<OptionCase>& option_cases() {
   static const Cases cases = [] {
     Cases all;
-    for (const auto& group : {task_cases(), model_cases(), regularization_cases(), optimization_cases(),
-                              schedule_cases(), noise_cases(), scalar_cases(), quantization_cases(),
-                              checkpoint_cases(), validation_cases(), progress_cases(), machine_cases()}) {
+    for (const auto& group :
+         {task_cases(), model_cases(), regularization_cases(), optimization_cases(), schedule_cases(),
+          noise_cases(), scalar_cases(), activation_cases(), quantization_cases(), checkpoint_cases(),
+          validation_cases(), progress_cases(), machine_cases()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;

@@ -11,7 +11,8 @@
 // spread evenly inside a bin (the integral is exact, from prefix sums of the first three moments: 2^bits
 // terms a candidate); `channel-l2` evaluates it on the data. The winner is refined on the data: with the
 // multiples k = code − zero point it gives, the best scale is Σ x·k / Σ k², and both steps are repeated while
-// E falls. The result never has a larger E than min–max has.
+// E falls; `histogram` does so again from the best of 32 scales nearby. The result never has a larger E than
+// min–max has.
 
 #include <cstdint>
 #include <span>

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "quantnoise/quant/activation.h"
 #include "quantnoise/quant/slot.h"
 
 namespace quantnoise::nn {
@@ -37,6 +38,20 @@ class SlotLayer : public torch::nn::Module, public quant::SlotOwner {
   std::shared_ptr<quant::WeightSlot> slot_;
 };
 
+/// A layer that multiplies its input with its weight; the input may be quantized on the way there.
+class ProductLayer : public SlotLayer, public quant::InputOwner {
+ public:
+  std::shared_ptr<quant::ActivationQuantizer> input_quantizer() const override { return input_; }
+  /// The input as the product reads it: for callers that multiply with the slot themselves, or that give one
+  /// input to several layers.
+  at::Tensor quantized(const at::Tensor& input) { return input_->apply(input, is_training()); }
+  /// From now on this layer reads the same input as the other one: one range, one draw for both.
+  void share_input(const ProductLayer& other) { input_ = other.input_; }
+
+ private:
+  std::shared_ptr<quant::ActivationQuantizer> input_ = std::make_shared<quant::ActivationQuantizer>();
+};
+
 struct LinearOptions {
   LinearOptions(int64_t in_features, int64_t out_features)
       : in_features_(in_features), out_features_(out_features) {}
@@ -47,12 +62,14 @@ struct LinearOptions {
 
 /// y = x Wᵀ + b; x: (…, in_features), y: (…, out_features) in the compute type. Default initialisation as
 /// torch's Linear.
-class LinearImpl : public SlotLayer {
+class LinearImpl : public ProductLayer {
  public:
   LinearImpl(int64_t in_features, int64_t out_features, bool bias = true)
       : LinearImpl(LinearOptions(in_features, out_features).bias(bias)) {}
   explicit LinearImpl(const LinearOptions& options);
-  at::Tensor forward(const at::Tensor& input);
+  at::Tensor forward(const at::Tensor& input) { return product(quantized(input)); }
+  /// The product alone, for an input that was quantized before.
+  at::Tensor product(const at::Tensor& input);
   std::string layer_type() const override { return "Linear"; }
   std::map<std::string, std::string> attributes() const override;
   /// The dense weight as a plain tensor (for initialisation); only while the slot is dense.
@@ -68,7 +85,7 @@ TORCH_MODULE(Linear);
 
 /// y = x W with the weight W (in_features, out_features) of another layer, which computes x Wᵀ: a tie to its
 /// transpose.
-class TransposedLinearImpl : public SlotLayer {
+class TransposedLinearImpl : public ProductLayer {
  public:
   explicit TransposedLinearImpl(const SlotLayer& owner) { set_slot(owner.slot()); }
   /// input: (…, rows of W) → (…, columns of W) in the compute type.

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "quantnoise/quant/activation.h"
 #include "quantnoise/quant/layer_filter.h"
 #include "quantnoise/quant/slot.h"
 
@@ -58,11 +59,21 @@ double mean_relative_error(const std::vector<ScalarLayer>& layers);
 int set_centroid_type(torch::nn::Module& model, codec::ScalarType type);
 
 namespace scalar {
+/// Inputs of products without a calibration: every row with its own range; quantized in evaluation alone.
+inline ActivationOptions dynamic_inputs(int bits = 8) {
+  ActivationOptions options;
+  options.mode = ActivationMode::kDynamic;
+  options.bits = bits;
+  return options;
+}
+
 /// The reference's entry point: quantizes all weights of the model in place, with noise on elements at rate p
-/// in training (in [0, 1]); in eval() everything is quantized. Logs the plan; returns the names of the
-/// layers.
+/// in training (in [0, 1]), and the inputs of all products; in eval() everything is quantized. Logs the plan;
+/// returns the names of the layers. Static ranges of inputs are to be calibrated (quant/activation.h). All
+/// or, on an error, nothing.
 std::vector<std::string> quantize_model_(torch::nn::Module& model, double p,
-                                         const ScalarOptions& options = {});
+                                         const ScalarOptions& options = {},
+                                         const ActivationOptions& inputs = dynamic_inputs());
 }  // namespace scalar
 
 }  // namespace quantnoise::quant

@@ -21,8 +21,8 @@ struct LoadedModel {
 };
 
 /// The file's content for a model: every slot packed once under its canonical name (`….weight`), ties, other
-/// parameters, architecture and options, dictionary and tokenizer. History and training state are the
-/// caller's to add.
+/// parameters, how evaluation quantizes the inputs of products, architecture and options, dictionary and
+/// tokenizer. History and training state are the caller's to add.
 pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary& dictionary,
                            const std::string& tokenizer);
 
@@ -33,7 +33,8 @@ LoadedModel load_model(const std::string& path,
                        codec::CentroidGradient gradient = codec::CentroidGradient::kSum);
 
 /// Puts the file's weights into an existing model of the same architecture: representations are exchanged so
-/// that the model's schemes equal the file's. Errors as load_model; the model is unchanged after an error.
+/// that the model's schemes equal the file's, and the inputs of products are quantized as the file says.
+/// Errors as load_model; the model is unchanged after an error.
 void restore_weights(models::LanguageModel& model, const pack::ModelFile& file,
                      codec::CentroidGradient gradient = codec::CentroidGradient::kSum);
 

@@ -39,10 +39,11 @@ AffineGrid histogram_grid(std::span<const float> weight, AffineRange extent, con
       search_range(extent, options.bits, options.symmetric, {},
                    [&](const AffineParameters& candidate) { return error(candidate, options.bits); });
   const AffineParameters widest = parameters_for_range(extent, options.bits, options.symmetric);
-  const AffineParameters best = refine_scale(found, widest, [&](const AffineParameters& candidate) {
+  const auto fit = [&](const AffineParameters& candidate) {
     return fit_of(weight, candidate, options.bits, parallel_for);
-  });
-  return tensor_grid(best, options.bits);
+  };
+  const AffineParameters refined = refine_scale(found, widest, fit);
+  return tensor_grid(refine_scale(scan_scales(refined, fit), refined, fit), options.bits);
 }
 
 // The values of one channel side by side; `buffer` holds them where they are not.

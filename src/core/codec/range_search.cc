@@ -8,6 +8,8 @@ constexpr double kFourthRootOfHalf = 0.8408964152537146;
 constexpr double kFirstSmallStep = 1.0 / 16;
 constexpr int kMovesPerStep = 6;
 constexpr int kRefinements = 8;
+constexpr int kScannedScales = 16;  // to either side
+constexpr double kScanStep = 1.0 / 1024;
 constexpr double kWorthwhile = 1e-6;  // relative fall of the error for which another pass is made
 
 class RangeSearch {
@@ -111,6 +113,20 @@ AffineParameters search_range(AffineRange extent, int bits, bool symmetric, cons
   search.move_ends();
   search.move_parameters(effort.finest);
   return search.best();
+}
+
+AffineParameters scan_scales(const AffineParameters& start, const FitData& fit) {
+  AffineParameters best = start;
+  double best_error = fit(start).squared_error;
+  for (int i = -kScannedScales; i <= kScannedScales; ++i) {
+    const AffineParameters candidate{static_cast<float>(start.scale * (1 + i * kScanStep)), start.zero_point};
+    if (candidate == start || !(candidate.scale >= kSmallestScale)) continue;
+    const double error = fit(candidate).squared_error;
+    if (!(error < best_error)) continue;
+    best = candidate;
+    best_error = error;
+  }
+  return best;
 }
 
 AffineParameters refine_scale(const AffineParameters& start, const AffineParameters& fallback,

@@ -21,6 +21,10 @@ struct SearchEffort {
 AffineParameters search_range(AffineRange extent, int bits, bool symmetric, const SearchEffort& effort,
                               const SquaredError& error);
 
+/// The best of `start` and 32 scales within 1/64 of its own. On the data itself the error has many narrow
+/// valleys, which neither bins nor moves downhill find.
+AffineParameters scan_scales(const AffineParameters& start, const FitData& fit);
+
 /// Alternates between the best multiples for a scale and the best scale for the multiples. Never worse than
 /// `start`; neither than `fallback`.
 AffineParameters refine_scale(const AffineParameters& start, const AffineParameters& fallback,

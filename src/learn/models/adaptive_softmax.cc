@@ -47,18 +47,20 @@ AdaptiveSoftmaxImpl::AdaptiveSoftmaxImpl(const TransformerLmOptions& options, co
 void AdaptiveSoftmaxImpl::make_head(const AdaptiveInputImpl* tied) {
   const auto num_tails = static_cast<int64_t>(bands_.size()) - 1;
   if (tied == nullptr) {
-    const nn::Linear head = register_module("head", make_linear(dim_, bands_.front().size() + num_tails));
-    head_ = {head->slot()};
+    head_input_ = register_module("head", make_linear(dim_, bands_.front().size() + num_tails));
+    head_ = {head_input_->slot()};
     return;
   }
   const nn::Linear words = make_tied(tied->table(0));
+  head_input_ = words;
   head_ = {words->slot()};
   if (num_tails == 0) {
     register_module("head", words);
     return;
   }
-  const nn::Linear classes = make_linear(dim_, num_tails);
+  nn::Linear classes = make_linear(dim_, num_tails);
   register_module("head", make_group("word_proj", words.ptr(), "class_proj", classes.ptr()));
+  classes->share_input(*words);
   head_.push_back(classes->slot());
 }
 
@@ -113,13 +115,15 @@ nn::ChunkedLossOptions AdaptiveSoftmaxImpl::loss_options(int64_t padding_idx) co
 at::Tensor AdaptiveSoftmaxImpl::nll_sum(const at::Tensor& features, const at::Tensor& targets) {
   const at::Tensor rows = drop(as_rows(features), ".dropout");
   const at::Tensor flat = targets.reshape({-1});
-  at::Tensor sum = nn::chunked_nll_sum(rows, head_, head_targets(flat), loss_options(padding_idx_));
+  at::Tensor sum = nn::chunked_nll_sum(head_input_->quantized(rows), head_, head_targets(flat),
+                                       loss_options(padding_idx_));
   for (size_t i = 0; i < tails_.size(); ++i) {
     const at::Tensor here = positions_in(flat, tails_[i].band);
     if (here.numel() == 0) continue;
     const at::Tensor projected = project(tails_[i], i, rows.index_select(0, here));
     const at::Tensor inside = flat.index_select(0, here) - tails_[i].band.begin;
-    sum = sum + nn::chunked_nll_sum(projected, tails_[i].table->slot(), inside, loss_options(-1));
+    sum = sum + nn::chunked_nll_sum(tails_[i].table->quantized(projected), tails_[i].table->slot(), inside,
+                                    loss_options(-1));
   }
   return sum;
 }
@@ -128,15 +132,16 @@ at::Tensor AdaptiveSoftmaxImpl::target_log_probs(const at::Tensor& features, con
   const at::NoGradGuard no_grad;
   const at::Tensor rows = drop(as_rows(features), ".dropout");
   const at::Tensor flat = targets.reshape({-1});
-  at::Tensor result =
-      nn::chunked_target_log_probs(rows, head_, head_targets(flat), loss_options(padding_idx_));
+  at::Tensor result = nn::chunked_target_log_probs(head_input_->quantized(rows), head_, head_targets(flat),
+                                                   loss_options(padding_idx_));
   for (size_t i = 0; i < tails_.size(); ++i) {
     const at::Tensor here = positions_in(flat, tails_[i].band);
     if (here.numel() == 0) continue;
     const at::Tensor projected = project(tails_[i], i, rows.index_select(0, here));
     const at::Tensor inside = flat.index_select(0, here) - tails_[i].band.begin;
-    result.index_add_(
-        0, here, nn::chunked_target_log_probs(projected, tails_[i].table->slot(), inside, loss_options(-1)));
+    result.index_add_(0, here,
+                      nn::chunked_target_log_probs(tails_[i].table->quantized(projected),
+                                                   tails_[i].table->slot(), inside, loss_options(-1)));
   }
   return result.view(targets.sizes());
 }
@@ -144,9 +149,10 @@ at::Tensor AdaptiveSoftmaxImpl::target_log_probs(const at::Tensor& features, con
 at::Tensor AdaptiveSoftmaxImpl::log_probs(const at::Tensor& features) {
   const at::NoGradGuard no_grad;
   const at::Tensor rows = drop(as_rows(features), ".dropout");
+  const at::Tensor head_rows = head_input_->quantized(rows);
   std::vector<at::Tensor> scores;
   for (const auto& slot : head_) {
-    scores.push_back(nn::slot_linear(rows, slot, at::Tensor(), is_training()).to(at::kFloat));
+    scores.push_back(nn::slot_linear(head_rows, slot, at::Tensor(), is_training()).to(at::kFloat));
   }
   const at::Tensor head = at::log_softmax(at::cat(scores, 1), 1);
   const int64_t num_words = bands_.front().size();

@@ -50,7 +50,8 @@ class AdaptiveSoftmaxImpl : public torch::nn::Module {
   int64_t padding_idx_;
   double dropout_;
   std::vector<Band> bands_;
-  nn::OutputSlots head_;  ///< rows: the words of band 0, then a class a tail
+  nn::Linear head_input_{nullptr};  ///< the head's layer, or the first of two that read one input
+  nn::OutputSlots head_;            ///< rows: the words of band 0, then a class a tail
   std::vector<Tail> tails_;
 };
 TORCH_MODULE(AdaptiveSoftmax);

@@ -31,7 +31,7 @@ at::Tensor ProjectionHead::nll_sum(const at::Tensor& features, const at::Tensor&
   nn::ChunkedLossOptions options;
   options.padding_idx = padding_idx_;
   options.training = training;
-  return nn::chunked_nll_sum(features, projection_->slot(), targets, options);
+  return nn::chunked_nll_sum(projection_->quantized(features), projection_->slot(), targets, options);
 }
 
 at::Tensor ProjectionHead::target_log_probs(const at::Tensor& features, const at::Tensor& targets,
@@ -39,7 +39,8 @@ at::Tensor ProjectionHead::target_log_probs(const at::Tensor& features, const at
   nn::ChunkedLossOptions options;
   options.padding_idx = padding_idx_;
   options.training = training;
-  return nn::chunked_target_log_probs(features, projection_->slot(), targets, options);
+  return nn::chunked_target_log_probs(projection_->quantized(features), projection_->slot(), targets,
+                                      options);
 }
 
 }  // namespace quantnoise::models

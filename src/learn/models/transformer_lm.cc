@@ -1,7 +1,7 @@
 #include "quantnoise/models/transformer_lm.h"
 
 #include "learn/models/transformer_decoder.h"
-#include "quantnoise/quant/slot.h"
+#include "quantnoise/quant/activation.h"
 
 namespace quantnoise::models {
 
@@ -11,8 +11,9 @@ class TransformerLm : public LanguageModel {
  public:
   explicit TransformerLm(const TransformerLmOptions& options) : options_(options) {
     decoder_ = register_module("decoder", TransformerDecoder(options));
-    // Slots draw their noise by the names of their paths.
+    // Slots and inputs draw their noise by the names of their paths.
     quant::named_slots(*this);
+    quant::named_activations(*this);
   }
 
   at::Tensor features(const at::Tensor& tokens, DecoderCache* cache) override {

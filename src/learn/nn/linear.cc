@@ -20,7 +20,7 @@ LinearImpl::LinearImpl(const LinearOptions& options) : options_(options) {
       register_parameter("bias", at::empty({options_.out_features()}, at::kFloat).uniform_(-bound, bound));
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& input) {
+at::Tensor LinearImpl::product(const at::Tensor& input) {
   return slot_linear(input, slot(), bias_, is_training());
 }
 
@@ -32,7 +32,7 @@ std::map<std::string, std::string> LinearImpl::attributes() const {
 at::Tensor LinearImpl::weight() const { return dense_weight(); }
 
 at::Tensor TransposedLinearImpl::forward(const at::Tensor& input) {
-  return slot_linear_transposed(input, slot(), is_training());
+  return slot_linear_transposed(quantized(input), slot(), is_training());
 }
 
 std::map<std::string, std::string> TransposedLinearImpl::attributes() const {

@@ -17,6 +17,8 @@ MultiheadAttentionImpl::MultiheadAttentionImpl(const MultiheadAttentionOptions& 
   v_proj = register_module("v_proj", Linear(projection));
   q_proj = register_module("q_proj", Linear(projection));
   out_proj = register_module("out_proj", Linear(projection));
+  v_proj->share_input(*k_proj);
+  q_proj->share_input(*k_proj);
   const at::NoGradGuard no_grad;
   for (Linear* linear : {&k_proj, &v_proj, &q_proj}) {
     torch::nn::init::xavier_uniform_((*linear)->weight(), 1.0 / std::sqrt(2.0));
@@ -33,10 +35,10 @@ at::Tensor MultiheadAttentionImpl::forward(const at::Tensor& x, bool causal,
   const auto split = [&](const at::Tensor& projected) {
     return projected.view({projected.size(0), projected.size(1), heads, head_dim}).transpose(1, 2);
   };
-  const at::Tensor input = x.to(quant::compute_type());
-  const at::Tensor q = split(q_proj->forward(input));
-  at::Tensor k = split(k_proj->forward(input));
-  at::Tensor v = split(v_proj->forward(input));
+  const at::Tensor input = k_proj->quantized(x).to(quant::compute_type());
+  const at::Tensor q = split(q_proj->product(input));
+  at::Tensor k = split(k_proj->product(input));
+  at::Tensor v = split(v_proj->product(input));
   if (cache != nullptr) {
     if (cache->key.defined()) {
       k = at::cat({cache->key.to(k.scalar_type()), k}, 2);

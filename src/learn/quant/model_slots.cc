@@ -1,25 +1,15 @@
 // Walks over a model: its slots, its parameters, its noise.
 
-#include <functional>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "learn/quant/modules.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/slot.h"
 
 namespace quantnoise::quant {
 
 namespace {
-
-using Visitor = std::function<void(const std::string& path, torch::nn::Module& module)>;
-
-// Own recursion: Module::named_modules() asks for a module that lies in a shared_ptr.
-void visit_modules(torch::nn::Module& module, const std::string& path, const Visitor& visit) {
-  visit(path, module);
-  for (const auto& child : module.named_children()) {
-    visit_modules(*child.value(), path.empty() ? child.key() : path + "." + child.key(), visit);
-  }
-}
 
 std::vector<NamedSlot> collect_slots(torch::nn::Module& model) {
   std::vector<NamedSlot> slots;

@@ -158,12 +158,15 @@ int set_centroid_type(torch::nn::Module& model, codec::ScalarType type) {
 
 namespace scalar {
 
-std::vector<std::string> quantize_model_(torch::nn::Module& model, double p, const ScalarOptions& options) {
+std::vector<std::string> quantize_model_(torch::nn::Module& model, double p, const ScalarOptions& options,
+                                         const ActivationOptions& inputs) {
   const ScalarPlan plan = plan_scalar(model, options);
   NoiseOptions noise;
   noise.scalar_probability = p;
   check_noise(noise, 1, "model");
+  check_activations(inputs, "model");
   quantize_scalar(model, plan);
+  quantize_activations(model, inputs);
   for (const NamedSlot& slot : named_slots(model)) {
     if (!slot.slot->representation().takes_scalar_noise()) continue;
     noise = slot.slot->noise();

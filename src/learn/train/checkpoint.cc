@@ -1,5 +1,6 @@
 #include "learn/train/checkpoint.h"
 
+#include "learn/train/activation_io.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/slot.h"
 #include "quantnoise/train/model_io.h"
@@ -30,6 +31,7 @@ void add_training_state(pack::ModelFile& file, torch::nn::Module& model, const O
       file.tensors.emplace(slot_prefix() + named.name + "/" + key, to_raw_tensor(tensor));
     }
   }
+  add_activation_state(file, model);
   if (optimizer != nullptr) {
     for (const auto& [path, tensor] : optimizer->state()) {
       file.tensors.emplace(optimizer_prefix() + path, to_raw_tensor(tensor));

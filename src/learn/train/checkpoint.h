@@ -16,8 +16,8 @@ inline constexpr const char* kLastCheckpoint = "checkpoint_last.qn";
 inline constexpr const char* kBestCheckpoint = "checkpoint_best.qn";
 inline constexpr const char* kModelFile = "model.qn";
 
-/// Turns a packed model into a checkpoint: adds fp32 originals and noise state of the slots, the optimizer's
-/// moments (optimizer may be null) and the counters.
+/// Turns a packed model into a checkpoint: adds fp32 originals and noise state of the slots, ranges and
+/// observers of quantized inputs, the optimizer's moments (optimizer may be null) and the counters.
 void add_training_state(pack::ModelFile& file, torch::nn::Module& model, const Optimizer* optimizer,
                         const TrainingState& state);
 /// Takes it away again: a file of kind "model".

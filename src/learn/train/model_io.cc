@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "learn/train/activation_io.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/config/options.h"
 #include "quantnoise/models/registry.h"
@@ -237,6 +238,7 @@ pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary&
   for (const quant::NamedParameter& parameter : plain_tensors(model, slots)) {
     file.tensors.emplace(parameter.name, to_raw_tensor(parameter.tensor));
   }
+  file.activations = pack_activations(model);
   file.blobs.emplace(kDictionaryBlob, codec::ByteBlock::own(text::dictionary_to_bytes(dictionary)));
   file.blobs.emplace(kTokenizerBlob, text_blob(tokenizer));
   return file;
@@ -251,10 +253,12 @@ void restore_weights(models::LanguageModel& model, const pack::ModelFile& file,
   RestorePlan plan;
   for (const quant::NamedSlot& named : slots) plan_slot(named, file, gradient, plan);
   for (const quant::NamedParameter& parameter : plain) plan_tensor(parameter, file, plan);
+  const ActivationRestore activations(model, file.activations);
 
   torch::NoGradGuard no_grad;
   for (auto& [slot, representation] : plan.exchanges) slot->exchange(std::move(representation));
   for (auto& [target, value] : plan.copies) target.copy_(value);
+  activations.apply();
 }
 
 LoadedModel load_model(const std::string& path, codec::CentroidGradient gradient) {

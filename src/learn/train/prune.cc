@@ -81,6 +81,8 @@ void keep_decoder_layers(pack::ModelFile& file, const std::vector<int64_t>& laye
   renaming.apply(file.weights);
   renaming.apply(file.tensors);
   renaming.apply(file.ties);
+  renaming.apply(file.activations.layers);
+  if (file.activations.layers.empty()) file.activations.mode = pack::ActivationMode::kNone;
   for (auto& [alias, name] : file.ties) {
     const auto next = renaming(name);
     QN_REQUIRE(next.has_value(), ErrorKind::kConfig, "--", kLayersToKeep, ": '", alias,

@@ -2,6 +2,7 @@
 
 #include "learn/train/quantization_options.h"
 
+#include "learn/train/activation_options.h"
 #include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
 
@@ -74,8 +75,9 @@ void declare_scalar(config::OptionTable& table) {
       .unit("updates")
       .min(1);
   group.choice("scalar-ste", "identity", {"identity", "clipped"},
-               "gradient through the noise: identity: to every weight; clipped: fairseq's: none outside the "
-               "range, where weights without noise are clipped too");
+               "gradient through the noise: identity: to every element; clipped: fairseq's: none outside the "
+               "range, where what is not drawn is clipped too");
+  declare_activations(group);
 }
 
 /// Of every command that makes product codes.
@@ -113,6 +115,7 @@ void declare_quantize_options(config::OptionTable& table) {
   scalar.choice("scheme", "", {"int2", "int3", "int4", "int5", "int6", "int7", "int8"},
                 "quantizes weights to that many bits (with --config: those that no stage names)");
   declare_scalar_grid(scalar, "method");
+  declare_calibration(scalar);
   OptionGroup quantization(table, option_group::kQuantization);
   quantization.text("quantization-config-path", "", "stages, block sizes and centroids: a YAML file")
       .alias("config");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "learn/train/activation_plan.h"
+#include "learn/train/calibrate.h"
 #include "learn/train/checkpoint.h"
 #include "learn/train/run_options.h"
 #include "learn/train/scalar_setup.h"
@@ -14,6 +16,47 @@
 
 namespace quantnoise::train {
 namespace {
+
+/// How inputs are to be quantized; nothing: as they are. Errors: kUsage and kConfig for options that
+/// contradict each other.
+std::optional<quant::ActivationOptions> input_options(const config::OptionValues& values) {
+  const bool has_data = !values.get_string("calibrate").empty();
+  if (!has_data && !values.has_value("scalar-act-bits")) return std::nullopt;
+  const int bits =
+      values.has_value("scalar-act-bits") ? parse_activation_bits(values.get_string("scalar-act-bits")) : 8;
+  quant::ActivationOptions options;
+  if (bits == 0) {
+    QN_REQUIRE(!has_data, ErrorKind::kConfig, "--calibrate contradicts --scalar-act-bits none");
+    return options;
+  }
+  options.bits = bits;
+  options.observer = codec::parse_observer(values.get_string("scalar-act-method"));
+  options.mode = has_data ? quant::ActivationMode::kStatic : quant::ActivationMode::kDynamic;
+  if (!values.has_value("scalar-act-mode")) return options;
+  const quant::ActivationMode asked = quant::parse_activation_mode(values.get_string("scalar-act-mode"));
+  QN_REQUIRE(asked == options.mode, ErrorKind::kUsage, "--scalar-act-mode ",
+             quant::activation_mode_name(asked),
+             has_data ? ": dynamic ranges need no --calibrate"
+                      : ": static ranges are found on data: --calibrate FOLDER");
+  return options;
+}
+
+CalibrationData calibration_data(const config::OptionValues& values, const LoadedModel& loaded) {
+  CalibrationData data;
+  data.folder = values.get_string("calibrate");
+  data.split = values.get_string("calibrate-subset");
+  data.max_tokens = values.get_int("calibrate-tokens");
+  const std::map<std::string, std::string> task = stored_task_options(loaded.file);
+  data.tokens_per_sample = loaded.model->max_positions();
+  if (const auto found = task.find("sample-break-mode"); found != task.end()) {
+    data.sample_break_mode = text::parse_break_mode(found->second);
+  }
+  if (const auto found = task.find("tokens-per-sample"); found != task.end()) {
+    data.tokens_per_sample =
+        std::clamp<int64_t>(std::atoll(found->second.c_str()), 1, data.tokens_per_sample);
+  }
+  return data;
+}
 
 /// One run: every step takes the model a little further and notes it in the history.
 class QuantizeRun {
@@ -35,6 +78,8 @@ class QuantizeRun {
   void quantize_by_stages();
   /// What is left, to int-N.
   void quantize_to_grids();
+  /// The inputs of products with quantized weights.
+  void quantize_inputs();
   void write();
 
  private:
@@ -111,6 +156,30 @@ void QuantizeRun::quantize_to_grids() {
                           {"relative_error", quant::mean_relative_error(layers)}}});
 }
 
+void QuantizeRun::quantize_inputs() {
+  const std::optional<quant::ActivationOptions> options = input_options(values_);
+  if (!options) return;
+  quant::quantize_activations(*loaded_.model, {});
+  history_.erase("activations");
+  if (options->mode == quant::ActivationMode::kNone) return;
+  const std::string& exclude = values_.get_string("scalar-act-exclude");
+  const std::vector<quant::NamedActivation> inputs =
+      inputs_of(*loaded_.model, quantized_weights(*loaded_.model), exclude);
+  QN_REQUIRE(!inputs.empty(), ErrorKind::kConfig, "there is no input to quantize in ", path_,
+             ": no product's weight is quantized", exclude.empty() ? "" : " and not left out");
+  for (const quant::NamedActivation& input : inputs) input.quantizer->set_options(*options);
+  Event event{"activations",
+              {{"bits", int64_t{options->bits}},
+               {"mode", quant::activation_mode_name(options->mode)},
+               {"layers", static_cast<int64_t>(layers_of(inputs).size())}}};
+  if (options->mode == quant::ActivationMode::kStatic) {
+    const CalibrationData data = calibration_data(values_, loaded_);
+    event.add("tokens", calibrate_activations(*loaded_.model, loaded_.dictionary, data));
+    history_["activations"] = {{"method", codec::observer_name(options->observer)}, {"split", data.split}};
+  }
+  progress_.result(event);
+}
+
 void QuantizeRun::write() {
   const std::string& target = values_.get_string("output");
   pack::ModelFile file = pack_model(*loaded_.model, loaded_.dictionary, loaded_.tokenizer);
@@ -128,10 +197,11 @@ void QuantizeRun::write() {
 int run_quantize(const config::OptionValues& values, const Output& output) {
   QN_REQUIRE(!values.get_string("model").empty(), ErrorKind::kUsage, "no model file given");
   const bool asked = !values.get_string("quantization-config-path").empty() || values.has_value("scheme") ||
-                     values.get_string("pq-centroid-type") == "int8";
-  QN_REQUIRE(
-      asked, ErrorKind::kUsage,
-      "nothing to do: give --config FILE.yaml, --scheme int8 (int2 to int8) or --pq-centroid-type int8");
+                     values.get_string("pq-centroid-type") == "int8" ||
+                     !values.get_string("calibrate").empty() || values.has_value("scalar-act-bits");
+  QN_REQUIRE(asked, ErrorKind::kUsage,
+             "nothing to do: give --config FILE.yaml, --scheme int8 (int2 to int8), --pq-centroid-type int8, "
+             "--calibrate FOLDER or --scalar-act-bits");
   QN_REQUIRE(!values.get_string("output").empty(), ErrorKind::kUsage, "no file to write given: -o FILE");
   set_up_torch(num_threads(values));
   Progress progress(output, log_format(values, output, false));
@@ -139,6 +209,7 @@ int run_quantize(const config::OptionValues& values, const Output& output) {
   run.round_centroids();
   run.quantize_by_stages();
   run.quantize_to_grids();
+  run.quantize_inputs();
   run.write();
   return 0;
 }

@@ -79,6 +79,7 @@ void Session::train_update(int64_t max_batches) {
     batches.push_back(std::move(*batch));
   }
   noise_.begin_update(trainer_->num_updates());
+  activations_.begin_update(trainer_->num_updates());
   const UpdateStats stats = trainer_->update(batches);
   const double seconds = seconds_since(begin);
   interval_meter_.add(stats, seconds);
@@ -154,6 +155,7 @@ bool Session::after_update() {
 void Session::begin_due_stage() {
   if (!stages_ || !stages_->begins(trainer_->num_updates(), epochs_done())) return;
   const std::vector<quant::QuantizedLayer> layers = stages_->begin(*model_, trainer_->num_updates());
+  activations_.begin_stage(trainer_->num_updates());
   trainer_->optimizer().bind(quant::unique_parameters(*model_));
   // Losses before and after cannot be compared.
   progress_state_.best_metric.reset();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "learn/train/activation_plan.h"
 #include "learn/train/checkpoint.h"
 #include "learn/train/meters.h"
 #include "learn/train/noise_plan.h"
@@ -59,9 +60,11 @@ class Session {
   /// The training data of an epoch: its folder, when there are several.
   void open_epoch(int64_t epoch);
   void build_stages();
+  void quantize_inputs();
   void resume(const RestoreSource& source);
   void announce_precision();
   void announce_noise();
+  void announce_activations();
   void announce(const std::optional<RestoreSource>& source);
 
   // Training (session.cc).
@@ -106,6 +109,7 @@ class Session {
   std::optional<ScalarSetup> scalar_;
   quant::ScalarPlan scalar_plan_;  // of the weights that have an int-N grid
   NoisePlan noise_;
+  ActivationPlan activations_;
   std::string earlier_noise_ = "[]";  ///< JSON: records of the runs whose weights this one started from
   std::unique_ptr<StageRunner> stages_;
   std::unique_ptr<data::EpochIterator> iterator_;

@@ -98,6 +98,14 @@ std::string Session::history_json() const {
   }
   auto earlier = nlohmann::ordered_json::parse(earlier_noise_);
   if (!earlier.empty()) history["earlier_noise"] = std::move(earlier);
+  if (activations_.trains() && !activations_.inputs().empty()) {
+    const ActivationSetup& setup = activations_.setup();
+    history["noise"]["activations"] = {{"bits", setup.options.bits},
+                                       {"mode", quant::activation_mode_name(setup.options.mode)},
+                                       {"method", codec::observer_name(setup.options.observer)},
+                                       {"probability", setup.options.probability},
+                                       {"ste", values_.get_string("scalar-ste")}};
+  }
   return history.dump();
 }
 
@@ -158,6 +166,12 @@ uint64_t Session::write_model(const std::string& path, pack::ModelFile file) {
 }
 
 void Session::finish() {
+  const std::vector<std::string> unreached = activations_.layers_without_range();
+  if (!unreached.empty()) {
+    progress_.message(
+        str_cat("no input ever reached ", join(unreached, ", "), ": without a range it is not quantized"),
+        "warning");
+  }
   Event event{"done", {{"updates", trainer_->num_updates()}, {"epochs", epochs_done()}}};
   // Stages end with the weights they end with; a plain run gives its best.
   const bool use_best =

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "learn/train/activation_io.h"
 #include "learn/train/session.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
@@ -110,6 +111,7 @@ void Session::build_model(const std::optional<RestoreSource>& source) {
     quantize_weights();
   }
   noise_ = NoisePlan(*model_, noise_plan_options(values_));
+  quantize_inputs();
 }
 
 void Session::restore(const RestoreSource& source) {
@@ -137,6 +139,26 @@ void Session::build_stages() {
   const StageSchedule schedule = StageSchedule::make(
       static_cast<int64_t>(plan.stages.size()), values_.get_int("max-epoch"), values_.get_int("max-update"));
   stages_ = std::make_unique<StageRunner>(config, std::move(plan), schedule, options);
+}
+
+void Session::quantize_inputs() {
+  const std::optional<ActivationSetup> setup = activation_setup(values_);
+  if (!setup) {
+    activations_ = ActivationPlan(*model_);
+    return;
+  }
+  std::vector<std::string> weights = quantized_weights(*model_);
+  const auto add = [&](const std::vector<std::string>& names) {
+    weights.insert(weights.end(), names.begin(), names.end());
+  };
+  add(noise_.noised());
+  add(noise_.scalar_noised());
+  if (stages_) {
+    for (const auto& stage : stages_->plan().stages) {
+      for (const quant::PlanEntry& entry : stage) weights.push_back(entry.name);
+    }
+  }
+  activations_ = ActivationPlan(*model_, *setup, weights);
 }
 
 void Session::build_trainer() {
@@ -192,9 +214,13 @@ void Session::resume(const RestoreSource& source) {
     trainer_->set_num_updates(state.num_updates);
     noise_.begin_update(state.num_updates);
     load_slot_state(*model_, source.file);
+    if (activations_.trains()) load_activation_state(*model_, source.file);
     load_optimizer_state(trainer_->optimizer(), source.file, state.num_updates);
     if (source.take_schedule) trainer_->scheduler().load_state(state.scheduler_state);
-    if (stages_) stages_->resume(state.stages);
+    if (stages_) {
+      stages_->resume(state.stages);
+      if (!state.stages.records.empty()) activations_.begin_stage(stages_->current_record().begin_update);
+    }
   }
   if (source.take_meters) {
     epoch_meter_.load_state(state.meter);
@@ -241,6 +267,16 @@ void Session::announce_noise() {
   list(str_cat("int", scalar_->options.bits, " noise"), noise_.scalar_noised(), noise_.scalar_untouched());
 }
 
+void Session::announce_activations() {
+  if (activations_.inputs().empty()) return;
+  const quant::ActivationOptions& options = activations_.setup().options;
+  const std::vector<std::string> layers = layers_of(activations_.inputs());
+  progress_.message(str_cat("inputs quantized to int", options.bits, ", ",
+                            quant::activation_mode_name(options.mode),
+                            activations_.trains() ? "" : ", as in the model started from", ", of ",
+                            layers.size(), " layers: ", join(layers, ", ")));
+}
+
 void Session::announce(const std::optional<RestoreSource>& source) {
   const std::vector<std::string> ignored = values_.explicit_without_effect();
   if (!ignored.empty()) progress_.message("options without effect here: --" + join(ignored, ", --"));
@@ -254,6 +290,7 @@ void Session::announce(const std::optional<RestoreSource>& source) {
                             " parameters; dictionary: ", task_->dictionary().size(), " entries; ",
                             iterator_->num_batches(), " batches an epoch"));
   announce_noise();
+  announce_activations();
   if (scalar_) progress_.message(scalar_plan_.text(), "plan");
   if (stages_) progress_.message(stages_->plan().text(), "plan");
 }

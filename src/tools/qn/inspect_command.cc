@@ -120,6 +120,31 @@ json size_json(const pack::SizeReport& size) {
       {"blobs", size.blob_bytes},         {"training", size.training_bytes}, {"padding", size.padding_bytes}};
 }
 
+std::string mode_name(pack::ActivationMode mode) {
+  switch (mode) {
+    case pack::ActivationMode::kStatic:
+      return "static";
+    case pack::ActivationMode::kDynamic:
+      return "dynamic";
+    case pack::ActivationMode::kNone:
+      break;
+  }
+  return "none";
+}
+
+json activations_json(const pack::Activations& activations) {
+  json layers = json::array();
+  for (const auto& [name, grid] : activations.layers) {
+    json layer = {{"name", name}, {"bits", grid.bits}};
+    if (activations.mode == pack::ActivationMode::kStatic) {
+      layer["scale"] = grid.scale;
+      layer["zero_point"] = grid.zero_point;
+    }
+    layers.push_back(std::move(layer));
+  }
+  return {{"mode", mode_name(activations.mode)}, {"layers", std::move(layers)}};
+}
+
 json describe(const std::string& path) {
   const pack::ModelFile file = pack::read_model_file(path);
   const json history = parsed(file.history_json);
@@ -142,6 +167,7 @@ json describe(const std::string& path) {
           {"architecture", file.architecture},
           {"options", parsed(file.options_json)},
           {"weights", weights},
+          {"activations", activations_json(file.activations)},
           {"tensors", tensors},
           {"blobs", blobs},
           {"ties", file.ties},
@@ -204,6 +230,24 @@ std::string weights_text(const json& weights) {
   return table_text(rows);
 }
 
+/// A line a layer: the range of its input, from the smallest to the largest value.
+std::string activations_text(const json& activations) {
+  const std::string mode = activations["mode"];
+  if (mode == "none") return "inputs of products: not quantized\n";
+  std::vector<std::vector<std::string>> rows = {{"input of", "scheme", "range", ""}};
+  for (const json& layer : activations["layers"]) {
+    const int bits = layer["bits"];
+    std::string range = "of every row";
+    if (mode == "static") {
+      const double scale = layer["scale"];
+      const int zero_point = layer["zero_point"];
+      range = str_cat(-zero_point * scale, " to ", ((1 << bits) - 1 - zero_point) * scale);
+    }
+    rows.push_back({layer["name"], str_cat("int", bits), range, ""});
+  }
+  return str_cat("inputs of products: ", mode, "\n", table_text(rows));
+}
+
 std::string size_text(const json& size) {
   std::string text = str_cat("size: ", with_separators(size["file"].get<uint64_t>()), " bytes\n");
   const std::vector<std::pair<const char*, const char*>> parts = {
@@ -242,6 +286,12 @@ std::string noise_text(const json& noise) {
                             " weights, not on ", count_of(noise, "untouched")));
   }
   if (noise.is_object() && noise.contains("scalar")) parts.push_back(scalar_noise_text(noise["scalar"]));
+  if (noise.is_object() && noise.contains("activations")) {
+    const json& inputs = noise["activations"];
+    parts.push_back(str_cat("inputs int", inputs.value("bits", 0), " ", inputs.value("mode", ""),
+                            ", probability ", inputs.value("probability", 0.0), ", method ",
+                            inputs.value("method", ""), ", gradient ", inputs.value("ste", "")));
+  }
   return "noise: " + (parts.empty() ? "none" : join(parts, "; ")) + "\n";
 }
 
@@ -275,6 +325,9 @@ std::string history_text(const json& history) {
       for (const json& noise : value) text += "earlier " + noise_text(noise);
     } else if (name == "scalar" && value.is_object()) {
       text += scalar_text(value);
+    } else if (name == "activations" && value.is_object()) {
+      text += str_cat("inputs calibrated without training, on the split ", value.value("split", ""),
+                      ", method ", value.value("method", ""), "\n");
     } else if (name == "stages" && value.is_array()) {
       text += stages_text(value);
     } else {
@@ -290,8 +343,9 @@ std::string text_of(const json& file) {
   std::string text =
       str_cat(file["path"].get<std::string>(), ": ", file["kind"].get<std::string>(), ", ",
               file["architecture"].get<std::string>(), ", format ", file["format_version"].get<int>(), "\n\n",
-              weights_text(file["weights"]), "\nother tensors: ", file["tensors"].size(), ", ",
-              with_separators(other_bytes), " bytes\n\n", size_text(file["size"]));
+              weights_text(file["weights"]), "\n", activations_text(file["activations"]),
+              "\nother tensors: ", file["tensors"].size(), ", ", with_separators(other_bytes), " bytes\n\n",
+              size_text(file["size"]));
   return text + "\n" + history_text(file["history"]);
 }
 
