@@ -3,7 +3,7 @@
 //
 // Few rows: look-up tables. For every block of the input the dot products with all centroids, once; then an
 // output is one table entry a code. Many rows: panels of the weight are decoded into the cache and
-// multiplied. Codebooks of more than 256 centroids have no tables; a single row is multiplied centroid by
+// multiplied, in fp32 or, under Arithmetic::kFast and where the processor has such products, in bf16. Codebooks of more than 256 centroids have no tables; a single row is multiplied centroid by
 // centroid.
 
 #include <memory>
@@ -84,6 +84,7 @@ class ProductMatrix : public Matrix {
                           const MultiplyOptions& options, Workspace::State& workspace) const;
   void multiply_decoded(std::span<const float> x, int64_t n, std::span<float> y,
                         const MultiplyOptions& options, Workspace::State& workspace) const;
+  bool takes_bf16(Arithmetic arithmetic) const;
   void finish(int64_t n, std::span<const float> bias, std::span<float> y) const;
 
   codec::PackedWeight weight_;

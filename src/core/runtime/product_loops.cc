@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "quantnoise/base/checked.h"
+#include "quantnoise/kernels/short_panel.h"
 
 namespace quantnoise::runtime {
 
@@ -82,27 +83,66 @@ void look_up(const ProductCodes& codes, StepRange range, std::span<const Product
   }
 }
 
-void multiply_panels(const ProductCodes& codes, StepRange range, const kernels::PaddedCentroids& centroids,
-                     const float* x, int64_t n, float* y, AlignedBuffer<float>& memory) {
-  const kernels::PanelKernels& kernels = kernels::panel_kernels();
-  const int64_t block_size = centroids.block_size, cols = codes.num_blocks() * block_size;
-  const int64_t blocks_at_once = kPanelDepth / block_size;
+namespace {
+
+// multiply(first, depth, panel, y, y_stride, accumulate): y (n, 64) = or += elements first … first + depth −
+// 1 of x times the panel. An element is what the centroids have: one input in fp32, two in bf16, four in
+// bytes.
+template <typename Sum, typename Multiply>
+void multiply_by_panels(const ProductCodes& codes, StepRange range, const kernels::PaddedCentroids& centroids,
+                        int64_t n, Sum* y, AlignedBuffer<float>& memory, const Multiply& multiply) {
+  if (range.begin == range.end) return;
+  const int64_t block_size = centroids.block_size, blocks_at_once = kPanelDepth / block_size;
   float* panel = memory.resize((kPanelDepth + 4 + n) * kStepRows);
-  float* last_rows = panel + (kPanelDepth + 4) * kStepRows;  // of a step that is not full: (n, 64)
+  auto* last_rows =
+      reinterpret_cast<Sum*>(panel + (kPanelDepth + 4) * kStepRows);  // of a step not full: (n, 64)
   for (int64_t block = 0; block < codes.num_blocks(); block += blocks_at_once) {
     const int64_t num_blocks = std::min(blocks_at_once, codes.num_blocks() - block);
     for (int64_t step = range.begin; step < range.end; ++step) {
-      kernels.decode(codes.code_step(step, block), num_blocks, centroids, panel);
+      kernels::panel_kernels().decode(codes.code_step(step, block), num_blocks, centroids, panel);
       const bool is_full = (step + 1) * kStepRows <= codes.rows();
-      kernels.multiply(x + block * block_size, cols, n, num_blocks * block_size, panel,
-                       is_full ? y + step * kStepRows : last_rows, is_full ? codes.rows() : kStepRows,
-                       block > 0);
+      multiply(block * block_size, num_blocks * block_size, panel, is_full ? y + step * kStepRows : last_rows,
+               is_full ? codes.rows() : kStepRows, block > 0);
     }
   }
   const int64_t first = range.end * kStepRows - kStepRows, num_left = codes.rows() - first;
-  if (range.begin == range.end || num_left >= kStepRows) return;
+  if (num_left >= kStepRows) return;
   for (int64_t i = 0; i < n; ++i)
     std::copy_n(last_rows + i * kStepRows, num_left, y + i * codes.rows() + first);
+}
+
+}  // namespace
+
+void multiply_panels(const ProductCodes& codes, StepRange range, const kernels::PaddedCentroids& centroids,
+                     const float* x, int64_t n, float* y, AlignedBuffer<float>& memory) {
+  const int64_t cols = codes.num_blocks() * centroids.block_size;
+  multiply_by_panels(
+      codes, range, centroids, n, y, memory,
+      [&](int64_t first, int64_t depth, const float* panel, float* to, int64_t stride, bool add) {
+        kernels::panel_kernels().multiply(x + first, cols, n, depth, panel, to, stride, add);
+      });
+}
+
+void multiply_panels(const ProductCodes& codes, StepRange range, const kernels::PaddedCentroids& centroids,
+                     const uint16_t* x, int64_t n, float* y, AlignedBuffer<float>& memory) {
+  const int64_t cols = codes.num_blocks() * centroids.block_size * 2;
+  multiply_by_panels(
+      codes, range, centroids, n, y, memory,
+      [&](int64_t first, int64_t depth, const float* panel, float* to, int64_t stride, bool add) {
+        kernels::bf16_panel_kernels()->multiply(
+            {x + 2 * first, cols, n, depth, reinterpret_cast<const uint32_t*>(panel), to, stride, add});
+      });
+}
+
+void multiply_panels(const ProductCodes& codes, StepRange range, const kernels::PaddedCentroids& centroids,
+                     const uint8_t* x, int64_t n, int32_t* y, AlignedBuffer<float>& memory) {
+  const int64_t cols = codes.num_blocks() * centroids.block_size * 4;
+  multiply_by_panels(
+      codes, range, centroids, n, y, memory,
+      [&](int64_t first, int64_t depth, const float* panel, int32_t* to, int64_t stride, bool add) {
+        kernels::byte_panel_kernels().multiply(
+            {x + 4 * first, cols, n, depth, reinterpret_cast<const uint32_t*>(panel), to, stride, add});
+      });
 }
 
 }  // namespace quantnoise::runtime

@@ -5,6 +5,7 @@
 
 #include "core/runtime/product_loops.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/kernels/short_panel.h"
 
 namespace quantnoise::runtime {
 
@@ -43,8 +44,14 @@ Method ProductMatrix::method_for(int64_t n, Arithmetic) const {
   return n <= 4 ? Method::kLookup : Method::kDecode;
 }
 
+bool ProductMatrix::takes_bf16(Arithmetic arithmetic) const {
+  return arithmetic == Arithmetic::kFast && kernels::bf16_panel_kernels() != nullptr &&
+         codebook_->state().bf16_pairs.values != nullptr;
+}
+
 std::string ProductMatrix::kernel_name(int64_t n, Arithmetic arithmetic) const {
-  if (method_for(n, arithmetic) == Method::kDecode) return "panels decoded, fp32";
+  if (method_for(n, arithmetic) == Method::kDecode)
+    return takes_bf16(arithmetic) ? "panels decoded, bf16" : "panels decoded, fp32";
   if (!codebook_->state().has_tables) return "centroid by centroid, fp32";
   return arithmetic == Arithmetic::kFast ? "tables of 8 bits" : "tables of 16 bits";
 }
@@ -112,10 +119,18 @@ void ProductMatrix::multiply_decoded(std::span<const float> x, int64_t n, std::s
   const int64_t num_parts = parallel_for.num_threads();
   if (static_cast<int64_t>(workspace.panels.size()) < num_parts)
     workspace.panels.resize(static_cast<size_t>(num_parts));
+  const ProductCodebook::State& codebook = codebook_->state();
+  const uint16_t* halves = takes_bf16(options.arithmetic)
+                               ? round_to_bf16(x.data(), n, cols(), parallel_for, workspace.halves)
+                               : nullptr;
   parallel_for(num_parts, 1, [&](int64_t part, int64_t) {
-    multiply_panels(*codes_, StepRange::share(part, num_parts, codes_->num_steps()),
-                    codebook_->state().padded, x.data(), n, y.data(),
-                    workspace.panels[static_cast<size_t>(part)]);
+    const StepRange range = StepRange::share(part, num_parts, codes_->num_steps());
+    AlignedBuffer<float>& memory = workspace.panels[static_cast<size_t>(part)];
+    if (halves != nullptr) {
+      multiply_panels(*codes_, range, codebook.bf16_pairs, halves, n, y.data(), memory);
+    } else {
+      multiply_panels(*codes_, range, codebook.padded, x.data(), n, y.data(), memory);
+    }
   });
 }
 

@@ -16,7 +16,9 @@ struct ProductCodebook::State {
   int block_size = 0;
   AlignedBuffer<float> values;
   kernels::PaddedCentroids padded;
-  bool has_tables = false;  ///< at most 256 centroids
+  AlignedBuffer<float> bf16_values;
+  kernels::PaddedCentroids bf16_pairs;  ///< two bf16 in every element; no values for odd block sizes
+  bool has_tables = false;              ///< at most 256 centroids
   AlignedBuffer<int32_t> integers;
   AlignedBuffer<float> factors;
   kernels::LookupCodebook lookup;
@@ -44,8 +46,13 @@ struct Workspace::State {
   std::vector<ProductTables> tables;
   std::vector<AlignedBuffer<float>> panels;  ///< one a part of the rows
   std::vector<AffineInputMemory> affine;
-  AlignedBuffer<float> scaled;  ///< x times scales by column
+  AlignedBuffer<float> scaled;     ///< x times scales by column
+  AlignedBuffer<uint16_t> halves;  ///< x as bf16
 };
+
+/// x (n, cols) as bf16, (n, stride); stride: cols rounded up to an even number, with zeros behind.
+const uint16_t* round_to_bf16(const float* x, int64_t n, int64_t cols, const base::ParallelFor& parallel_for,
+                              AlignedBuffer<uint16_t>& memory);
 
 /// The parallel loop of the options.
 const base::ParallelFor& parallel_for_of(const MultiplyOptions& options);

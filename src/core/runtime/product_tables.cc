@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "core/runtime/product_state.h"
 #include "quantnoise/base/checked.h"
+#include "quantnoise/codec/half.h"
+#include "quantnoise/kernels/short_panel.h"
 
 namespace quantnoise::runtime {
 
@@ -19,7 +22,34 @@ void pad_blocks(const float* from, int64_t count, int block_size, int stride, fl
   }
 }
 
+// Two neighbours of a centroid as bf16 in one element.
+void pair_centroids(std::span<const float> centroids, ProductCodebook::State& s) {
+  const int num_pairs = s.block_size / 2, stride = kernels::padded_block_size(num_pairs);
+  float* to = s.bf16_values.resize(int64_t{s.num_centroids} * stride);
+  std::fill_n(to, int64_t{s.num_centroids} * stride, 0.0f);
+  for (size_t i = 0; i < centroids.size() / 2; ++i) {
+    const uint16_t pair[2] = {codec::float_to_bf16(centroids[2 * i]),
+                              codec::float_to_bf16(centroids[2 * i + 1])};
+    const auto at = static_cast<int64_t>(i) / num_pairs * stride + static_cast<int64_t>(i) % num_pairs;
+    std::memcpy(to + at, pair, sizeof(pair));
+  }
+  s.bf16_pairs = {to, stride, num_pairs};
+}
+
 }  // namespace
+
+const uint16_t* round_to_bf16(const float* x, int64_t n, int64_t cols, const base::ParallelFor& parallel_for,
+                              AlignedBuffer<uint16_t>& memory) {
+  const int64_t stride = base::round_up(cols, 2);
+  uint16_t* halves = memory.resize(n * stride);
+  parallel_for(n, base::ceil_div(n, parallel_for.num_threads()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      kernels::bf16_panel_kernels()->round(x + i * cols, cols, halves + i * stride);
+      if (stride > cols) halves[i * stride + cols] = 0;
+    }
+  });
+  return halves;
+}
 
 const base::ParallelFor& parallel_for_of(const MultiplyOptions& options) {
   static const base::SerialFor serial;
@@ -45,6 +75,7 @@ ProductCodebook::ProductCodebook(std::span<const float> centroids, int num_centr
   pad_blocks(centroids.data(), num_centroids, block_size, stride,
              s.values.resize(int64_t{num_centroids} * stride));
   s.padded = {s.values.data(), stride, block_size};
+  if (block_size % 2 == 0) pair_centroids(centroids, s);
   s.has_tables = num_centroids <= kernels::kMaxLookupEntries;
   if (!s.has_tables) return;
   s.lookup.block_size = block_size;
