@@ -1,12 +1,13 @@
-// Weights of every format times a few or many rows of fp32, on the stored bytes. Matrices are taken in turn so
-// that every one comes from memory.
+// Weights of every format times a few or many rows of fp32, on the stored bytes. Matrices are taken in turn
+// so that every one comes from memory.
 //
 //   matvec_bench [--shapes 4096x4096,1024x4096,14336x4096] [--formats pq-8-256,pq-4-256,int8,int4,fp32]
 //                [--arithmetics precise,fast] [--methods auto] [--threads 1,2] [--n 1] [--memory MIB]
 //                [--passes P] [--json]
 //   matvec_bench --serve
 //
-//   --formats  pq-BLOCK-CENTROIDS, int2 … int8, fp32, fp16, bf16
+//   --formats  pq-BLOCK-CENTROIDS, pq-BLOCK-CENTROIDS-int8 (its centroids), int2 … int8, fp32, fp16, bf16
+//   --arithmetics  precise, fast, codes (activations of 8 bits, quantized before)
 //   --n        rows of x
 //   --methods  auto, lookup, decode
 //   --memory   at least that much of matrices in turn; more than the last-level cache (0: one matrix)
@@ -73,10 +74,19 @@ runtime::Method method_of(const std::string& name) {
   return runtime::Method::kDecode;
 }
 
+// "codes" is no arithmetic of fp32 inputs.
 runtime::Arithmetic arithmetic_of(const std::string& name) {
+  if (name == "codes") return runtime::Arithmetic::kPrecise;
   if (name == "fast") return runtime::Arithmetic::kFast;
-  QN_REQUIRE(name == "precise", ErrorKind::kUsage, "arithmetic: found ", name, ", expected precise or fast");
+  QN_REQUIRE(name == "precise", ErrorKind::kUsage, "arithmetic: found ", name,
+             ", expected precise, fast or codes");
   return runtime::Arithmetic::kPrecise;
+}
+
+std::vector<uint8_t> random_codes(int64_t count) {
+  std::vector<uint8_t> codes(static_cast<size_t>(count));
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint8_t>(base::mix64(i));
+  return codes;
 }
 
 class Bench {
@@ -90,18 +100,29 @@ class Bench {
     std::vector<float> y(static_cast<size_t>(what.n * shape.rows));
     const runtime::MultiplyOptions options{arithmetic_of(what.arithmetic), method_of(what.method),
                                            pool_.get(), &workspace_};
-    matrices[0].matrix->multiply(x, what.n, {}, y, options);
+    const std::vector<uint8_t> codes = random_codes(what.n * shape.cols);
+    const float scale = 0.02f;
+    const int32_t zero_point = 117;
+    const auto multiply = [&](const runtime::Matrix& matrix) {
+      if (what.arithmetic == "codes") {
+        matrix.multiply_codes({codes, what.n, {&scale, 1}, {&zero_point, 1}}, {}, y, options);
+      } else {
+        matrix.multiply(x, what.n, {}, y, options);
+      }
+    };
+    multiply(*matrices[0].matrix);
     std::vector<double> times;
     for (int64_t pass = 0; pass < what.passes; ++pass) {
       for (const Stored& stored : matrices) {
         const auto start = Clock::now();
-        stored.matrix->multiply(x, what.n, {}, y, options);
+        multiply(*stored.matrix);
         times.push_back(std::chrono::duration<double>(Clock::now() - start).count() * 1e6);
       }
     }
     std::sort(times.begin(), times.end());
     return {times[times.size() / 10], times[times.size() / 2], matrices[0].bytes,
-            matrices[0].matrix->kernel_name(what.n, options.arithmetic)};
+            what.arithmetic == "codes" ? "activations of 8 bits"
+                                       : matrices[0].matrix->kernel_name(what.n, options.arithmetic)};
   }
 
  private:

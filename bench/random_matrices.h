@@ -1,6 +1,7 @@
 #pragma once
 // Matrices of random codes or elements for benchmarks, by the name of their format:
-//   pq-8-256 (product codes: block size, centroids), int8 … int2, fp32, fp16, bf16
+//   pq-8-256 (product codes: block size, centroids), pq-8-256-int8 (its centroids in int8), int8 … int2,
+//   fp32, fp16, bf16
 
 #include <cmath>
 #include <memory>
@@ -51,7 +52,9 @@ inline std::vector<std::string> split(const std::string& text, char separator) {
 inline codec::PackedWeight random_product(const std::string& format, int64_t rows, int64_t cols,
                                           uint64_t seed) {
   const std::vector<std::string> parts = split(format, '-');
-  QN_REQUIRE(parts.size() == 3, ErrorKind::kUsage, "format: found ", format, ", expected pq-BLOCK-CENTROIDS");
+  const bool bytes = parts.size() == 4 && parts[3] == "int8";
+  QN_REQUIRE(parts.size() == 3 || bytes, ErrorKind::kUsage, "format: found ", format,
+             ", expected pq-BLOCK-CENTROIDS or pq-BLOCK-CENTROIDS-int8");
   codec::PackedWeight weight;
   weight.scheme = codec::Scheme::kProduct;
   weight.shape = {rows, cols};
@@ -60,6 +63,13 @@ inline codec::PackedWeight random_product(const std::string& format, int64_t row
   weight.code_bits = codec::code_bits_for(weight.num_centroids);
   QN_REQUIRE(weight.num_centroids == 1 << weight.code_bits, ErrorKind::kUsage, "format: found ",
              weight.num_centroids, " centroids, expected a power of two: all codes are drawn");
+  weight.codes = random_bytes(codec::packed_bytes(rows * cols / weight.block_size, weight.code_bits), seed);
+  if (bytes) {
+    weight.centroid_type = codec::ScalarType::kI8;
+    weight.centroid_scale = 0.01f;
+    weight.centroids = random_bytes(int64_t{weight.num_centroids} * weight.block_size, 1);
+    return weight;
+  }
   std::vector<std::byte> centroids;
   for (const float value : gaussian_values(int64_t{weight.num_centroids} * weight.block_size, 1)) {
     const uint16_t half = codec::float_to_half(value);
@@ -67,7 +77,6 @@ inline codec::PackedWeight random_product(const std::string& format, int64_t row
     centroids.push_back(static_cast<std::byte>(half >> 8));
   }
   weight.centroids = codec::ByteBlock::own(std::move(centroids));
-  weight.codes = random_bytes(codec::packed_bytes(rows * cols / weight.block_size, weight.code_bits), seed);
   return weight;
 }
 

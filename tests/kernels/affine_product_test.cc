@@ -67,7 +67,7 @@ struct Input {
         integers(steps.num_steps * steps.parts * 128),
         offsets(steps.num_steps * kAffineLanes),
         factors(steps.num_steps * kAffineLanes) {
-    view = {steps, precise, integers.data.get(), offsets.data.get(), factors.data.get()};
+    view = {steps, false, precise, integers.data.get(), offsets.data.get(), factors.data.get()};
   }
 
   AffineSteps steps;

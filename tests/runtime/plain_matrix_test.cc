@@ -225,6 +225,76 @@ TEST(DenseMatrix, HalvesAreReadExactly) {
   }
 }
 
+/// Activations that are codes, each row with a grid of its own.
+struct Coded {
+  Coded(int64_t n, int64_t cols) {
+    base::SequentialRandom random(static_cast<uint64_t>(n));
+    for (int64_t i = 0; i < n * cols; ++i) codes.push_back(static_cast<uint8_t>(random.below(256)));
+    for (int64_t i = 0; i < n; ++i) {
+      scales.push_back(0.01f + 0.01f * random.uniform());
+      zero_points.push_back(static_cast<int32_t>(random.below(256)));
+    }
+    rows = {codes, n, scales, zero_points};
+    for (int64_t i = 0; i < n * cols; ++i)
+      values.push_back(rows.scale(i / cols) *
+                       static_cast<float>(codes[static_cast<size_t>(i)] - rows.zero_point(i / cols)));
+  }
+
+  std::vector<uint8_t> codes;
+  std::vector<float> scales, values;
+  std::vector<int32_t> zero_points;
+  CodedRows rows;
+};
+
+codec::PackedWeight byte_centroids(int block_size, int64_t rows, int64_t blocks) {
+  base::SequentialRandom random(11);
+  codec::ProductMatrix matrix{rows, blocks * block_size, block_size, 256, {}, {}};
+  matrix.centroids.resize(static_cast<size_t>(256 * block_size), 0.0f);
+  for (int64_t i = 0; i < rows * blocks; ++i)
+    matrix.codes.push_back(static_cast<uint16_t>(random.below(256)));
+  codec::PackedWeight weight = codec::pack_product(matrix, {rows, blocks * block_size});
+  std::vector<std::byte> centroids(static_cast<size_t>(256 * block_size));
+  for (std::byte& value : centroids) value = static_cast<std::byte>(random.below(256));
+  weight.centroid_type = codec::ScalarType::kI8;
+  weight.centroid_scale = 0.03f;
+  weight.centroids = codec::ByteBlock::own(std::move(centroids));
+  return weight;
+}
+
+// Integer products are exact: what is left is the rounding of the result and of its scales. Scales by column
+// leave no integers, and few rows of product codes go through tables.
+TEST(CodedActivations, AreMultipliedExactly) {
+  const std::vector<codec::PackedWeight> weights = {affine_weight(8, {130, 333}, 0, Zeros::kAnywhere),
+                                                    affine_weight(8, {70, 1100}, -1, Zeros::kAnywhere),
+                                                    affine_weight(4, {130, 512}, 0, Zeros::kAnywhere),
+                                                    affine_weight(3, {130, 200}, 0, Zeros::kMiddle, 5),
+                                                    byte_centroids(8, 130, 40),
+                                                    byte_centroids(4, 64, 50),
+                                                    dense_weight(codec::ScalarType::kF16, {130, 77}),
+                                                    affine_weight(8, {130, 64}, 1, Zeros::kAnywhere)};
+  for (const codec::PackedWeight& weight : weights) {
+    const auto matrix = make_matrix(weight);
+    const std::vector<float> bias = gaussian_values(weight.rows(), 9);
+    for (const int64_t n : {1, 9, 40}) {
+      const Coded x(n, weight.cols());
+      const bool in_integers = weight.scheme == codec::Scheme::kAffine
+                                   ? weight.affine_axis != 1
+                                   : weight.scheme == codec::Scheme::kProduct && n > 4;
+      const std::vector<double> exact = exact_product(weight, x.values, n, bias);
+      std::vector<float> first;
+      for (const int threads : {1, 2, 3, 8}) {
+        const base::ThreadPool pool(threads);
+        std::vector<float> y(static_cast<size_t>(n * weight.rows()));
+        matrix->multiply_codes(x.rows, bias, y, {Arithmetic::kPrecise, Method::kAuto, &pool});
+        EXPECT_LE(relative_squared_error(y, exact), 1e-11)
+            << weight.cols() << " columns, " << n << " rows of x";
+        if (first.empty()) first = y;
+        EXPECT_EQ(y, first) << threads << " threads";
+      }
+    }
+  }
+}
+
 TEST(PlainMatrices, AnyNumberOfThreadsGivesTheSameBits) {
   const std::vector<codec::PackedWeight> weights = {
       affine_weight(8, {300, 333}, 0, Zeros::kAnywhere), affine_weight(4, {300, 512}, -1, Zeros::kAnywhere),

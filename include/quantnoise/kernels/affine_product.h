@@ -35,7 +35,8 @@ struct AffineSteps {
 /// One vector as integers; memory for num_steps steps. Columns behind the last one are zeros.
 struct AffineInput {
   AffineSteps steps;
-  bool precise = true;          ///< 16 bits, else 8
+  bool whole = false;   ///< x consists of integers within ±32639 that are taken as they are (precise only)
+  bool precise = true;  ///< 16 bits, else 8
   uint8_t* integers = nullptr;  ///< (num_steps, parts, 128), at 64 bytes; order private to the set
   int32_t* offsets = nullptr;   ///< (num_steps, 16), at 64 bytes: −middle · the lane's sum of integers
   float* factors = nullptr;     ///< (num_steps, 16), at 64 bytes: of the lane's columns

@@ -43,6 +43,20 @@ struct MultiplyOptions {
   Workspace* workspace = nullptr;
 };
 
+/// Activations as codes of at most 8 bits: value = scale · (code − zero point), with one grid for all rows or
+/// one a row.
+struct CodedRows {
+  std::span<const uint8_t> codes;  ///< (n, cols)
+  int64_t n = 0;
+  std::span<const float> scales;         ///< 1 or n
+  std::span<const int32_t> zero_points;  ///< as many; 0 … 255
+
+  float scale(int64_t row) const { return scales[scales.size() == 1 ? 0 : static_cast<size_t>(row)]; }
+  int32_t zero_point(int64_t row) const {
+    return zero_points[zero_points.size() == 1 ? 0 : static_cast<size_t>(row)];
+  }
+};
+
 class Matrix {
  public:
   virtual ~Matrix() = default;
@@ -53,6 +67,12 @@ class Matrix {
   /// threads; whether a row of x is alone or among others may change the method and with it the rounding.
   virtual void multiply(std::span<const float> x, int64_t n, std::span<const float> bias, std::span<float> y,
                         const MultiplyOptions& options) const = 0;
+
+  /// The same for activations that are codes. Weights that are integers too (affine by tensor or by row,
+  /// product codes with int8 centroids of 4, 8, 12 or 16 elements for more than a few rows) are multiplied in
+  /// integers, exactly; the arithmetic of the options matters for all others only.
+  virtual void multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
+                              const MultiplyOptions& options) const;
 
   /// Memory held beside the stored bytes.
   virtual int64_t owned_bytes() const = 0;

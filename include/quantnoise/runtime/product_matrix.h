@@ -3,8 +3,8 @@
 //
 // Few rows: look-up tables. For every block of the input the dot products with all centroids, once; then an
 // output is one table entry a code. Many rows: panels of the weight are decoded into the cache and
-// multiplied, in fp32 or, under Arithmetic::kFast and where the processor has such products, in bf16. Codebooks of more than 256 centroids have no tables; a single row is multiplied centroid by
-// centroid.
+// multiplied, in fp32 or, under Arithmetic::kFast and where the processor has such products, in bf16.
+// Codebooks of more than 256 centroids have no tables; a single row is multiplied centroid by centroid.
 
 #include <memory>
 #include <vector>
@@ -72,6 +72,8 @@ class ProductMatrix : public Matrix {
 
   void multiply(std::span<const float> x, int64_t n, std::span<const float> bias, std::span<float> y,
                 const MultiplyOptions& options) const override;
+  void multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
+                      const MultiplyOptions& options) const override;
   /// One row whose tables were built with codebook(); y: (rows).
   void multiply(const ProductTables& tables, std::span<const float> bias, std::span<float> y,
                 const MultiplyOptions& options) const;
@@ -90,6 +92,8 @@ class ProductMatrix : public Matrix {
   codec::PackedWeight weight_;
   std::shared_ptr<const ProductCodebook> codebook_;
   std::unique_ptr<ProductCodes> codes_;
+  struct ByteCentroids;
+  std::unique_ptr<ByteCentroids> bytes_;  ///< of int8 centroids whose size is a multiple of 4
 };
 
 }  // namespace quantnoise::runtime

@@ -198,7 +198,7 @@ bool quantize(const float* x, int64_t cols, const AffineInput& input) noexcept {
     const Group group(column < cols ? x + column : x, cols - column);
     const uint32_t largest = group.largest();
     largest_of_all = largest > largest_of_all ? largest : largest_of_all;
-    const GroupFactor factor(largest, input.precise);
+    const GroupFactor factor(largest, input);
     int32_t integers[kAffineGroup];
     group.to_integers(factor.inverse, integers);
     for (int i = 0; i < kAffineGroup; i += in_lane) {

@@ -250,7 +250,7 @@ bool quantize(const float* x, int64_t cols, const AffineInput& input) noexcept {
       for (int g = 0; g < 4; ++g) {
         const uint32_t largest = groups.largest(g);
         largest_of_all = largest > largest_of_all ? largest : largest_of_all;
-        const GroupFactor factor(largest, input.precise);
+        const GroupFactor factor(largest, input);
         inverses[g] = factor.inverse;
         for (int lane = 0; lane < lanes_in_group; ++lane) *factors++ = factor.factor;
       }

@@ -28,7 +28,7 @@ bool quantize(const float* x, int64_t cols, const AffineInput& input) noexcept {
   for (int64_t lane = 0; lane < steps.num_steps * kAffineLanes; ++lane) {
     const int64_t column = lane * 4 * steps.parts, group = column / kAffineGroup * kAffineGroup;
     const int64_t in_group = cols - group < kAffineGroup ? cols - group : kAffineGroup;
-    const GroupFactor factor(group < cols ? largest_bits(x + group, in_group) : 0, input.precise);
+    const GroupFactor factor(group < cols ? largest_bits(x + group, in_group) : 0, input);
     int32_t sum = 0;
     for (int i = 0; i < 4 * steps.parts; ++i) {
       const int16_t integer = column + i < cols ? round_even(x[column + i] * factor.inverse) : int16_t{0};

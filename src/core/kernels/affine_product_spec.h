@@ -34,13 +34,13 @@ struct GroupFactor {
   float factor = 0;
   float inverse = 0;
 
-  GroupFactor(uint32_t largest_bits, bool precise) {
+  GroupFactor(uint32_t largest_bits, const AffineInput& input) {
     float largest;
     __builtin_memcpy(&largest, &largest_bits, sizeof(largest));
     if (largest < kSmallestInput) return;
-    const float limit = precise ? kLargest16 : kLargest8;
-    factor = largest / limit;
-    inverse = limit / largest;
+    const float limit = input.precise ? kLargest16 : kLargest8;
+    factor = input.whole ? 1 : largest / limit;
+    inverse = input.whole ? 1 : limit / largest;
   }
 };
 

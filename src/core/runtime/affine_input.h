@@ -12,12 +12,14 @@ struct AffineInputMemory {
   AlignedBuffer<float> factors;
   kernels::AffineInput input;
   double sum = 0;    ///< of the quantized elements
+  float scale = 1;   ///< of the products
   double shift = 0;  ///< of the product, from zero points by column
 
   /// A place for one vector.
-  kernels::AffineInput& prepare(const kernels::AffineSteps& steps, bool precise) {
+  kernels::AffineInput& prepare(const kernels::AffineSteps& steps, bool precise, bool whole) {
     input.steps = steps;
     input.precise = precise;
+    input.whole = whole;
     input.integers = integers.resize(steps.num_steps * steps.parts * 128);
     input.offsets = offsets.resize(steps.num_steps * kernels::kAffineLanes);
     input.factors = factors.resize(steps.num_steps * kernels::kAffineLanes);

@@ -15,12 +15,10 @@ namespace quantnoise::runtime {
 
 namespace {
 
-// Up to here rows of x are multiplied one by one: decoding a panel has to pay.
-constexpr int64_t kFewRows = 24;
-// Rows of x whose integers are at hand while a strip of the weight is in the cache.
-constexpr int64_t kInputsAtOnce = 8;
 // Rows of the weight in a strip.
 constexpr int64_t kStripRows = 64;
+constexpr int64_t kFewRows = AffineMatrix::kFewRows;
+constexpr int64_t kInputsAtOnce = AffineMatrix::kInputsAtOnce;
 
 // Channels of `shape` along `axis` as a matrix sees them: by row (axis 0), or by column.
 size_t channel_of_column(const codec::PackedWeight& weight, int64_t col) {
@@ -139,20 +137,26 @@ void AffineMatrix::multiply_integers(const float* x, int64_t n, float* y, const 
   bool fits[kInputsAtOnce];
   for (int64_t i = 0; i < n; ++i) {
     AffineInputMemory& memory = workspace.affine[static_cast<size_t>(i)];
-    const auto& input = memory.prepare(steps, options.arithmetic == Arithmetic::kPrecise);
+    const auto& input = memory.prepare(steps, options.arithmetic == Arithmetic::kPrecise, false);
+    memory.scale = 1;
     memory.shift = quantize(x + i * cols_, input, workspace.scaled, &fits[i]);
     memory.sum = fits[i] && !row_shifts_.empty() ? kernels::affine_input_sum(input) : 0;
     if (!fits[i]) multiply_panels(x + i * cols_, 1, y + i * rows_, options, workspace);
   }
-  const base::ParallelFor& parallel_for = parallel_for_of(options);
+  add_strips(fits, n, y, parallel_for_of(options), workspace);
+}
+
+// Products of the inputs that are taken, strip by strip of the weight.
+void AffineMatrix::add_strips(const bool* taken, int64_t n, float* y, const base::ParallelFor& parallel_for,
+                              const Workspace::State& workspace) const {
   const int64_t num_parts = parallel_for.num_threads(), num_strips = base::ceil_div(rows_, kStripRows);
   parallel_for(num_parts, 1, [&](int64_t part, int64_t) {
     const StepRange strips = StepRange::share(part, num_parts, num_strips);
     for (int64_t strip = strips.begin; strip < strips.end; ++strip) {
       const int64_t row = strip * kStripRows, num_rows = std::min(kStripRows, rows_ - row);
       for (int64_t i = 0; i < n; ++i) {
+        if (!taken[i]) continue;
         const AffineInputMemory& memory = workspace.affine[static_cast<size_t>(i)];
-        if (!fits[i]) continue;
         float* to = y + i * rows_ + row;
         kernels::affine_product_kernels().multiply(memory.input,
                                                    {codes_ + row * row_bytes_, row_bytes_, num_rows}, to);
@@ -171,7 +175,7 @@ void AffineMatrix::scale_rows(int64_t row, int64_t num_rows, const AffineInputMe
   const auto sum = static_cast<float>(memory.sum), shift = static_cast<float>(memory.shift);
   for (int64_t r = 0; r < num_rows; ++r) {
     const float of_row = row_shifts_.empty() ? shift : at(row_shifts_, row + r) * sum;
-    y[r] = at(row_scales_, row + r) * (y[r] + of_row);
+    y[r] = memory.scale * at(row_scales_, row + r) * (y[r] + of_row);
   }
 }
 

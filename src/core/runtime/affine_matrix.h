@@ -12,6 +12,11 @@ namespace quantnoise::runtime {
 
 class AffineMatrix : public Matrix, private RowSource {
  public:
+  /// Up to here rows of x are multiplied one by one: decoding a panel has to pay.
+  static constexpr int64_t kFewRows = 24;
+  /// Rows of x whose integers are at hand while a strip of the weight is in the cache.
+  static constexpr int64_t kInputsAtOnce = 8;
+
   /// weight: scheme kAffine; its bytes are used where they lie, apart from rows that do not begin at whole
   /// bytes, which are copied to where they do. Errors: kFormat.
   explicit AffineMatrix(codec::PackedWeight weight);
@@ -22,6 +27,8 @@ class AffineMatrix : public Matrix, private RowSource {
   std::string kernel_name(int64_t n, Arithmetic arithmetic) const override;
   void multiply(std::span<const float> x, int64_t n, std::span<const float> bias, std::span<float> y,
                 const MultiplyOptions& options) const override;
+  void multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
+                      const MultiplyOptions& options) const override;
 
  private:
   RowBlock read_rows(int64_t first_row, int64_t num_rows, int64_t first_col, int64_t num_cols,
@@ -32,6 +39,16 @@ class AffineMatrix : public Matrix, private RowSource {
                        Workspace::State& workspace) const;
   void multiply_integers(const float* x, int64_t n, float* y, const MultiplyOptions& options,
                          Workspace::State& workspace) const;
+  void add_strips(const bool* taken, int64_t n, float* y, const base::ParallelFor& parallel_for,
+                  const Workspace::State& workspace) const;
+  void multiply_few_codes(const CodedRows& x, int64_t first, int64_t n, float* y,
+                          const base::ParallelFor& parallel_for, Workspace::State& workspace) const;
+  void multiply_many_codes(const CodedRows& x, float* y, const base::ParallelFor& parallel_for,
+                           Workspace::State& workspace) const;
+  void scale_sums(const CodedRows& x, const uint8_t* bytes, const int32_t* sums, float* y,
+                  const base::ParallelFor& parallel_for) const;
+  void make_byte_panel(int64_t row, int64_t num_rows, int64_t first, int64_t count, float* rows64,
+                       float* panel) const;
   void scale_rows(int64_t row, int64_t num_rows, const AffineInputMemory& memory, float* y) const;
   double quantize(const float* x, const kernels::AffineInput& input, AlignedBuffer<float>& scaled,
                   bool* fits) const;

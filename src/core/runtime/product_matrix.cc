@@ -1,9 +1,11 @@
 #include "quantnoise/runtime/product_matrix.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "core/runtime/product_loops.h"
+#include "quantnoise/base/checked.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/kernels/short_panel.h"
 
@@ -13,6 +15,8 @@ namespace {
 
 // Rows of x whose tables are at hand while a strip of codes is in the cache.
 constexpr int64_t kRowsAtOnce = 4;
+// Sums of products of bytes stay within 32 bits.
+constexpr int64_t kLargestByteCols = 65536;
 
 std::vector<float> centroids_of(const codec::PackedWeight& weight) {
   codec::PackedWeight without_codes = weight;
@@ -22,6 +26,23 @@ std::vector<float> centroids_of(const codec::PackedWeight& weight) {
 }
 
 }  // namespace
+
+// Four neighbours of a centroid in one element.
+struct ProductMatrix::ByteCentroids {
+  AlignedBuffer<float> values;
+  kernels::PaddedCentroids padded;
+
+  explicit ByteCentroids(const codec::PackedWeight& weight) {
+    const int count = weight.block_size / 4, stride = kernels::padded_block_size(count);
+    float* to = values.resize(int64_t{weight.num_centroids} * stride);
+    std::fill_n(to, int64_t{weight.num_centroids} * stride, 0.0f);
+    for (int k = 0; k < weight.num_centroids; ++k) {
+      std::memcpy(to + int64_t{k} * stride, weight.centroids.bytes.data() + int64_t{k} * weight.block_size,
+                  static_cast<size_t>(weight.block_size));
+    }
+    padded = {to, stride, count};
+  }
+};
 
 ProductMatrix::ProductMatrix(codec::PackedWeight weight, std::shared_ptr<const ProductCodebook> codebook)
     : weight_(std::move(weight)),
@@ -33,12 +54,16 @@ ProductMatrix::ProductMatrix(codec::PackedWeight weight, std::shared_ptr<const P
   }
   QN_INVARIANT(codebook_->num_centroids() == weight_.num_centroids &&
                codebook_->block_size() == weight_.block_size);
+  if (weight_.centroid_type == codec::ScalarType::kI8 && weight_.block_size % 4 == 0)
+    bytes_ = std::make_unique<ByteCentroids>(weight_);
 }
 
 ProductMatrix::~ProductMatrix() = default;
 int64_t ProductMatrix::rows() const { return weight_.rows(); }
 int64_t ProductMatrix::cols() const { return weight_.cols(); }
-int64_t ProductMatrix::owned_bytes() const { return codes_->owned_bytes(); }
+int64_t ProductMatrix::owned_bytes() const {
+  return codes_->owned_bytes() + (bytes_ == nullptr ? 0 : bytes_->values.capacity_bytes());
+}
 
 Method ProductMatrix::method_for(int64_t n, Arithmetic) const {
   return n <= 4 ? Method::kLookup : Method::kDecode;
@@ -132,6 +157,48 @@ void ProductMatrix::multiply_decoded(std::span<const float> x, int64_t n, std::s
       multiply_panels(*codes_, range, codebook.padded, x.data(), n, y.data(), memory);
     }
   });
+}
+
+// The zero points of x cost one more row of it, all ones: Σ (x − zx) w = Σ xw − zx Σ w.
+void ProductMatrix::multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
+                                   const MultiplyOptions& options) const {
+  const Method method =
+      options.method == Method::kAuto ? method_for(x.n, options.arithmetic) : options.method;
+  if (bytes_ == nullptr || method == Method::kLookup || cols() > kLargestByteCols)
+    return Matrix::multiply_codes(x, bias, y, options);
+  const int64_t n = x.n, num_rows = rows(), num_cols = cols();
+  QN_INVARIANT(static_cast<int64_t>(x.codes.size()) == n * num_cols);
+  QN_INVARIANT(static_cast<int64_t>(y.size()) == n * num_rows);
+  std::unique_ptr<Workspace> own;
+  if (options.workspace == nullptr) own = std::make_unique<Workspace>();
+  Workspace::State& workspace = (own ? *own : *options.workspace).state();
+  uint8_t* bytes = workspace.bytes.resize((n + 1) * num_cols);
+  std::copy_n(x.codes.data(), n * num_cols, bytes);
+  std::fill_n(bytes + n * num_cols, num_cols, uint8_t{1});
+  int32_t* sums = workspace.sums.resize((n + 1) * num_rows);
+  const base::ParallelFor& parallel_for = parallel_for_of(options);
+  const int64_t num_parts = parallel_for.num_threads();
+  if (static_cast<int64_t>(workspace.panels.size()) < num_parts)
+    workspace.panels.resize(static_cast<size_t>(num_parts));
+  parallel_for(num_parts, 1, [&](int64_t part, int64_t) {
+    multiply_panels(*codes_, StepRange::share(part, num_parts, codes_->num_steps()), bytes_->padded, bytes,
+                    n + 1, sums, workspace.panels[static_cast<size_t>(part)]);
+  });
+  // The result fits 32 bits, so nothing is lost where a step on the way there does not.
+  const int32_t* weight_sums = sums + n * num_rows;
+  parallel_for(n, base::ceil_div(n, num_parts), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float scale = x.scale(i) * weight_.centroid_scale;
+      const auto zero_point = static_cast<uint32_t>(x.zero_point(i));
+      float* to = y.data() + i * num_rows;
+      for (int64_t r = 0; r < num_rows; ++r) {
+        const uint32_t sum = static_cast<uint32_t>(sums[i * num_rows + r]) -
+                             zero_point * static_cast<uint32_t>(weight_sums[r]);
+        to[r] = scale * static_cast<float>(static_cast<int32_t>(sum));
+      }
+    }
+  });
+  finish(n, bias, y);
 }
 
 // The zero row, and the bias.

@@ -48,6 +48,8 @@ struct Workspace::State {
   std::vector<AffineInputMemory> affine;
   AlignedBuffer<float> scaled;     ///< x times scales by column
   AlignedBuffer<uint16_t> halves;  ///< x as bf16
+  AlignedBuffer<uint8_t> bytes;    ///< x as codes
+  AlignedBuffer<int32_t> sums;     ///< of products of bytes
 };
 
 /// x (n, cols) as bf16, (n, stride); stride: cols rounded up to an even number, with zeros behind.
