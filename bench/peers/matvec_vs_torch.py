@@ -203,7 +203,7 @@ class Answerer:
 
 def ours(arguments, bench, shape, threads):
     """(name, arithmetic, question) of our formats"""
-    passes = 2 if arguments.memory else 50
+    passes = 2 if arguments.memory or arguments.rows > 16 else 50
     for format_ in arguments.formats.split(","):
         for arithmetic in arguments.arithmetics.split(","):
             question = f"{shape} {format_} {arithmetic} {threads} {arguments.rows} {arguments.memory} {passes}"
