@@ -15,8 +15,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Logits of a chunk lie in the last-level cache from the product to the gradients.
-constexpr int64_t kChunkElements = int64_t{1} << 23;
+// A chunk's logits: 64 MiB of bf16. Every chunk reads and writes the gradient of the whole weight, so that
+// smaller ones, which would stay in the last-level cache, cost more than they save.
+constexpr int64_t kChunkElements = int64_t{1} << 25;
 
 struct Rows {
   at::Tensor features;  ///< (n, dim) in the compute type

@@ -2,14 +2,12 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include <algorithm>
 #include <cmath>
 
 #include "learn/train/nonfinite.h"
+#include "learn/train/tensor_memory.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/context.h"
 
@@ -105,21 +103,8 @@ void Trainer::scale_gradients(UpdateStats& stats) {
   at::_foreach_mul_(gradients, factor);
 }
 
-namespace {
-
-/// Activations of a step are freed and asked for again in the next one: memory that goes back to the system
-/// in between costs page faults each time. 32 MiB is the largest threshold glibc accepts.
-void keep_freed_memory() {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-#endif
-}
-
-}  // namespace
-
 void set_up_torch(int num_threads) {
-  keep_freed_memory();
+  keep_tensor_memory();
   at::globalContext().setDeterministicAlgorithms(/*enabled=*/true, /*warn_only=*/true);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   if (num_threads > 0) at::set_num_threads(num_threads);
