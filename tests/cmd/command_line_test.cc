@@ -58,7 +58,7 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
       {{"trian"}, 2, "error: unknown command 'trian'\nhint: did you mean train?\n"},
       {{"--lr", "1"},
        2,
-       "error: unknown option --lr\nhint: options stand behind the command: qn train --help\n"},
+       "error: unknown option --lr\nhint: options stand behind the command: qn COMMAND --help\n"},
       {{"train", "data", "--quant-noise-pk", "0.1"},
        2,
        "error: unknown option --quant-noise-pk\nhint: did you mean --quant-noise-pq or --quant-noise-kind or "
@@ -79,8 +79,9 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
       {{"export", "model.qn"}, 2, "error: qn export needs --output FILE\n"},
       {{"quantize", "model.qn", "-o", "x.qn"},
        2,
-       "error: nothing to do: give --config FILE.yaml, --scheme int8 (int2 to int8) or --pq-centroid-type "
-       "int8\n"},
+       "error: nothing to do: give --config FILE.yaml, --scheme int8 (int2 to int8), --pq-centroid-type "
+       "int8, "
+       "--calibrate FOLDER or --scalar-act-bits\n"},
       {{"generate", "--path", "m", "--beam", "4", "--sampling"},
        4,
        "error: --beam 4 searches for the best text: it does not go together with --sampling or --greedy\n"},

@@ -14,7 +14,7 @@ TEST_F(BadInput, WrongUsage) {
   expect_refused({"genrate"}, 2, "error: unknown command 'genrate'\nhint: did you mean generate?\n");
   expect_refused(
       {"--fast"}, 2,
-      "error: unknown option --fast\nhint: options stand behind the command: qn-run generate --help\n");
+      "error: unknown option --fast\nhint: options stand behind the command: qn-run COMMAND --help\n");
   expect_refused({"generate"}, 2, "error: qn-run generate needs the argument model\n");
   expect_refused({"generate", "m", "--promt", "x"}, 2,
                  "error: unknown option --promt\nhint: did you mean --prompt?\n");

@@ -22,7 +22,8 @@ std::shared_ptr<const TokenStream> stream_of(const Sentences& sentences) {
 }
 
 TEST(TokenBlocks, AreCutAsTheReferenceDoes) {
-  for (const auto& expected : golden()["cases"]) {
+  const nlohmann::json file = golden();
+  for (const auto& expected : file["cases"]) {
     const std::string mode = expected["mode"];
     const TokenBlockDataset dataset(stream_of(expected["sentences"]), parse_break_mode(mode),
                                     expected["block_size"]);
@@ -91,7 +92,8 @@ TEST(TokenBlocks, RefuseBadOptions) {
 }
 
 TEST(ContextWindow, EqualsTheReferencesRunningState) {
-  for (const auto& expected : golden()["cases"]) {
+  const nlohmann::json file = golden();
+  for (const auto& expected : file["cases"]) {
     const int64_t block_size = expected["block_size"];
     const TokenBlockDataset blocks(stream_of(expected["sentences"]),
                                    parse_break_mode(expected["mode"].get<std::string>()), block_size);

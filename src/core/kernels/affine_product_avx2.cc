@@ -203,14 +203,14 @@ bool quantize(const float* x, int64_t cols, const AffineInput& input) noexcept {
     group.to_integers(factor.inverse, integers);
     for (int i = 0; i < kAffineGroup; i += in_lane) {
       const int64_t lane = (column + i) / in_lane, step = lane / kAffineLanes;
-      int32_t sum = 0;
+      uint32_t sum = 0;  // wraps where an input is out of range: it is refused below
       for (int k = 0; k < in_lane; ++k) {
         const int byte = static_cast<int>(lane % kAffineLanes) * 4 + k / parts;
         auto* to = reinterpret_cast<int16_t*>(input.integers) + (step * parts + k % parts) * 64;
         to[place(byte)] = static_cast<int16_t>(integers[i + k]);
-        sum += integers[i + k];
+        sum += static_cast<uint32_t>(integers[i + k]);
       }
-      input.offsets[lane] = -input.steps.middle() * sum;
+      input.offsets[lane] = static_cast<int32_t>(0u - static_cast<uint32_t>(input.steps.middle()) * sum);
       input.factors[lane] = factor.factor;
     }
   }

@@ -237,8 +237,7 @@ Request parse_command_line(const Program& program, const std::vector<std::string
   }
   if (first.starts_with("-")) {
     throw Error(ErrorKind::kUsage, str_cat("unknown option ", first),
-                str_cat("options stand behind the command: ", program.name, " ",
-                        program.commands.front().name, " --help"));
+                str_cat("options stand behind the command: ", program.name, " COMMAND --help"));
   }
   return parse_command(program, find_command(program, first), {arguments.begin() + 1, arguments.end()});
 }
