@@ -2,13 +2,19 @@
 
 # Instruction-set files carry their set in the name; the rest of the program stays at the baseline.
 function(qn_set_isa_flags)
+  set(x86)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set(x86 TRUE)
+  endif()
   # g++ 12 warns falsely inside avx512fintrin.h.
   set(quiet)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     set(quiet ";-Wno-maybe-uninitialized;-Wno-uninitialized")
   endif()
   foreach(source ${ARGN})
-    if(source MATCHES "_avx2\\.cc$")
+    if(NOT x86)
+      # The files are empty, and their flags unknown.
+    elseif(source MATCHES "_avx2\\.cc$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
     elseif(source MATCHES "_avx512\\.cc$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS

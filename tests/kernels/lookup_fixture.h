@@ -18,6 +18,8 @@ inline const LookupKernels& lookup_set(std::string_view name) {
   for (const LookupKernels* set : {&kLookupAvx2, &kLookupAvx512, &kLookupAvx512Vnni}) {
     if (name == set->name) return *set;
   }
+#elif defined(__aarch64__)
+  if (name == kLookupNeon.name) return kLookupNeon;
 #endif
   return kLookupPortable;
 }

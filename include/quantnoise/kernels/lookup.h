@@ -117,6 +117,8 @@ extern const LookupKernels kLookupPortable;
 extern const LookupKernels kLookupAvx2;
 extern const LookupKernels kLookupAvx512;
 extern const LookupKernels kLookupAvx512Vnni;
+#elif defined(__aarch64__)
+extern const LookupKernels kLookupNeon;
 #endif
 
 /// The set that kernel_table() chose.

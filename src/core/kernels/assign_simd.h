@@ -1,6 +1,5 @@
 #pragma once
-// The assignment loops over the vector names of simd_avx2.h or simd_avx512.h, one of which is included
-// before.
+// The assignment loops over the vector names of simd_avx2.h, simd_avx512.h or simd_neon.h.
 //
 // A tile of 2·kLanes blocks is turned so that a vector holds one element of kLanes blocks; four centroids are
 // scored at a time, which makes eight independent chains of multiply-adds and reads every element of the tile
@@ -8,7 +7,9 @@
 
 #include "core/kernels/kernel_functions.h"
 
-#if defined(__AVX512F__)
+#if defined(__aarch64__)
+#include "core/kernels/simd_neon.h"
+#elif defined(__AVX512F__)
 #include "core/kernels/simd_avx512.h"
 #else
 #include "core/kernels/simd_avx2.h"

@@ -9,6 +9,11 @@
 #else
 #define QN_KERNELS_X86 0
 #endif
+#if defined(__aarch64__)
+#define QN_KERNELS_NEON 1
+#else
+#define QN_KERNELS_NEON 0
+#endif
 
 #define QN_DECLARE_KERNEL_SET(set)                                                                      \
   namespace set {                                                                                       \
@@ -37,6 +42,9 @@ QN_DECLARE_KERNEL_SET(portable)
 #if QN_KERNELS_X86
 QN_DECLARE_KERNEL_SET(avx2)
 QN_DECLARE_KERNEL_SET(avx512)
+#endif
+#if QN_KERNELS_NEON
+QN_DECLARE_KERNEL_SET(neon)
 #endif
 
 }  // namespace quantnoise::kernels

@@ -82,8 +82,14 @@ std::string instruction_sets() {
 
 #else
 
+#if QN_KERNELS_NEON
+constexpr KernelTable kNeon = QN_KERNEL_TABLE("neon", neon);
+std::string processor_name() { return "aarch64"; }
+std::string instruction_sets() { return "neon"; }
+#else
 std::string processor_name() { return "not x86-64"; }
 std::string instruction_sets() { return "none beyond the baseline"; }
+#endif
 bool machine_has_bf16() { return false; }
 
 #endif
@@ -95,12 +101,21 @@ std::span<const KernelSet> known_kernel_sets() {
   static const KernelSet sets[] = {{"portable", &kPortable, true},
                                    {"avx2", &kAvx2, machine_has_avx2()},
                                    {"avx512", &kAvx512, machine_has_avx512()},
-                                   {"avx512vnni", &kAvx512Vnni, machine_has_avx512vnni()}};
+                                   {"avx512vnni", &kAvx512Vnni, machine_has_avx512vnni()},
+                                   {"neon", nullptr, false}};
 #else
-  static const KernelSet sets[] = {{"portable", &kPortable, true},
-                                   {"avx2", nullptr, false},
-                                   {"avx512", nullptr, false},
-                                   {"avx512vnni", nullptr, false}};
+  static const KernelSet sets[] = {
+    {"portable", &kPortable, true},
+    {"avx2", nullptr, false},
+    {"avx512", nullptr, false},
+    {"avx512vnni", nullptr, false},
+#if QN_KERNELS_NEON
+    {"neon", &kNeon, true}
+  };  // part of every aarch64 processor
+#else
+    {"neon", nullptr, false}
+  };
+#endif
 #endif
   return sets;
 }

@@ -138,6 +138,9 @@ const LookupKernels& lookup_kernels() {
 #if defined(__x86_64__)
   static const LookupKernels& chosen =
       same_set(kLookupPortable, kLookupAvx2, kLookupAvx512, kLookupAvx512Vnni);
+#elif defined(__aarch64__)
+  static const LookupKernels& chosen =
+      std::string_view(kernel_table().name) == kLookupNeon.name ? kLookupNeon : kLookupPortable;
 #else
   static const LookupKernels& chosen = kLookupPortable;
 #endif

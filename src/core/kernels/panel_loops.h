@@ -58,7 +58,12 @@ inline void decode(const CodeStep& step, int64_t num_blocks, const PaddedCentroi
 }
 
 constexpr int kTileRows = 6;
-constexpr int kTileVectors = kLanes == 16 ? 4 : 2;  // with 6 rows they leave registers for the operands
+// With 6 rows they leave registers for the operands.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kTileVectors = 4;
+#else
+constexpr int kTileVectors = 2;
+#endif
 
 template <int kRows>
 inline void multiply_tile(const float* x, int64_t x_stride, int64_t depth, const float* panel, float* y,
