@@ -3,6 +3,7 @@
 // component.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -60,6 +61,9 @@ struct GenerateOptions {
   double penalty = 0;
   uint64_t seed = 1;
   uint64_t prompt_number = 0;  ///< part of the key of the random numbers
+  /// Called with every new token (not with the end token); false ends the sample. For one prompt and one
+  /// sample, without a beam.
+  std::function<bool(int64_t token)> on_token = nullptr;
 };
 
 struct GeneratedSequence {

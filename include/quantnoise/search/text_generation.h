@@ -26,6 +26,9 @@ struct GeneratedText {
   int64_t num_unknown = 0;  ///< words of the prompt that the dictionary lacks
 };
 
+/// Readable text; every </s> inside ends a line.
+std::string decode_lines(std::span<const int64_t> tokens, const TextCodec& codec);
+
 /// Continues lines of text (empty: starts a new one); result i belongs to prompt i. </s> before the prompt
 /// opens the line, as in training. <s> and <pad> are never chosen; options.penalty is that of <unk>. With
 /// stop_at_eos, a continuation ends with its line; otherwise lines follow each other. Errors: as generate().

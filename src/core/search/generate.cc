@@ -28,7 +28,8 @@ class Sampler {
     result_.log_prob += static_cast<double>(logits[static_cast<size_t>(token)]) - log_sum_exp(logits);
     result_.ended = token == options_.end_token;
     if (!result_.ended) result_.tokens.push_back(token);
-    done_ = result_.ended || length() >= options_.max_length;
+    const bool stopped = !result_.ended && options_.on_token && !options_.on_token(token);
+    done_ = result_.ended || stopped || length() >= options_.max_length;
     return token;
   }
   GeneratedSequence take() { return std::move(result_); }
@@ -158,6 +159,9 @@ void check(const GenerateOptions& options) {
   QN_REQUIRE(options.beam_size == 0 || options.num_samples <= options.beam_size, ErrorKind::kConfig,
              "number of samples: found ", options.num_samples, ", expected at most the beam of ",
              options.beam_size);
+  QN_REQUIRE(!options.on_token || (options.beam_size == 0 && options.num_samples == 1), ErrorKind::kConfig,
+             "a callback for tokens follows one sample without a beam, found ", options.num_samples,
+             " samples and a beam of ", options.beam_size);
   QN_REQUIRE(std::isfinite(options.length_penalty), ErrorKind::kConfig, "length penalty: found ",
              options.length_penalty, ", expected a number");
 }
@@ -189,6 +193,8 @@ std::unique_ptr<Growth> make_sampling(const GenerateOptions& options, uint64_t p
 std::vector<std::vector<GeneratedSequence>> generate(Scorer& scorer, std::span<const Tokens> prompts,
                                                      const GenerateOptions& options) {
   check(options);
+  QN_REQUIRE(!options.on_token || prompts.size() <= 1, ErrorKind::kConfig,
+             "a callback for tokens follows one prompt, found ", prompts.size());
   for (const Tokens& prompt : prompts) check_prompt(scorer, prompt);
   std::vector<std::vector<GeneratedSequence>> results;
   const auto at_once = static_cast<size_t>(std::max<int64_t>(1, scorer.max_prompts()));

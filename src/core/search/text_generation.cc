@@ -9,19 +9,6 @@ namespace quantnoise::search {
 
 namespace {
 
-/// Readable text; every </s> inside ends a line.
-std::string decode_lines(const Tokens& ids, const TextCodec& codec) {
-  std::string lines;
-  auto begin = ids.begin();
-  while (true) {
-    const auto end = std::find(begin, ids.end(), text::kEos);
-    lines += codec.decode(Tokens(begin, end));
-    if (end == ids.end()) return lines;
-    lines += '\n';
-    begin = end + 1;
-  }
-}
-
 GeneratedText to_text(const Tokens& prompt, const GeneratedSequence& sequence, const TextCodec& codec) {
   Tokens all = prompt;
   all.insert(all.end(), sequence.tokens.begin(), sequence.tokens.end());
@@ -36,6 +23,18 @@ GeneratedText to_text(const Tokens& prompt, const GeneratedSequence& sequence, c
 }
 
 }  // namespace
+
+std::string decode_lines(std::span<const int64_t> tokens, const TextCodec& codec) {
+  std::string lines;
+  auto begin = tokens.begin();
+  while (true) {
+    const auto end = std::find(begin, tokens.end(), text::kEos);
+    lines += codec.decode({begin, end});
+    if (end == tokens.end()) return lines;
+    lines += '\n';
+    begin = end + 1;
+  }
+}
 
 std::vector<std::vector<GeneratedText>> generate_text(Scorer& scorer, const TextCodec& codec,
                                                       std::span<const std::string> prompts,
