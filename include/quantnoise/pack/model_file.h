@@ -61,6 +61,7 @@ struct ModelFile {
   std::map<std::string, codec::ByteBlock>
       blobs;  ///< "dictionary", "tokenizer": byte tensors used where they are mapped
   Activations activations;
+  int64_t num_bytes = 0;  ///< of the file that this was read from; 0 when it was made in memory
 };
 
 /// What the bytes of a file are spent on. Sums to file_bytes.

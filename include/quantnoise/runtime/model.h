@@ -27,7 +27,7 @@ struct LayerReport {
 
 /// Bytes.
 struct MemoryReport {
-  int64_t file = 0;     ///< mapped; what was never read takes no memory
+  int64_t file = 0;     ///< its bytes, mapped (0: made in memory); what was never read takes no memory
   int64_t weights = 0;  ///< held beside the file for the kernels
   int64_t cache = 0;    ///< keys and values of the sequences at hand
   int64_t work = 0;     ///< buffers of the computation

@@ -28,6 +28,7 @@ OpenModel open_bytes(const codec::ByteBlock& bytes, const std::string& name) {
     OpenModel model;
     model.container = parse_container(bytes, kManifestKey);
     model.file = assemble(model.container);
+    model.file.num_bytes = static_cast<int64_t>(bytes.bytes.size());
     check_model_file(model.file, ErrorKind::kFormat);
     return model;
   });

@@ -84,10 +84,7 @@ std::shared_ptr<const LanguageModel> LanguageModel::from_file(pack::ModelFile fi
   } catch (Error& error) {
     throw error.in(name);
   }
-  for (const auto& [key, weight] : file.weights) state->file_bytes += weight.stored_bytes();
-  for (const auto& [key, tensor] : file.tensors)
-    state->file_bytes += static_cast<int64_t>(tensor.data.bytes.size());
-  for (const auto& [key, blob] : file.blobs) state->file_bytes += static_cast<int64_t>(blob.bytes.size());
+  state->file_bytes = file.num_bytes;
   return std::shared_ptr<const LanguageModel>(new LanguageModel(std::move(state)));
 }
 
