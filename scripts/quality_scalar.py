@@ -3,8 +3,9 @@
 
 One dense model is trained for each seed. From it every row trains on for the same number of updates, with noise of its own;
 the rows without noise share one such run and quantize its result. Learning rate, then noise rate, of every row are chosen by
-the validation perplexity of the quantized model, on the first seed. Finished runs are kept in --out: an interrupted
-experiment goes on where it stopped."""
+the validation perplexity of the quantized model, on the first seed. Two more rows compress the model without noise to product
+codes, by the stages and the finetuning of `make demo`: with fp16 centroids, and with centroids and inputs of int8. Finished
+runs are kept in --out: an interrupted experiment goes on where it stopped."""
 import argparse
 import json
 import os
@@ -17,6 +18,7 @@ NOISE_RATES = ["0.5", "0.8"]
 GRIDS = {"int8": ["--scalar-bits", "8", "--scalar-method", "histogram"],
          "int4": ["--scalar-bits", "4", "--scalar-method", "histogram"],
          "int4 per channel": ["--scalar-bits", "4", "--scalar-method", "channel"]}
+PRODUCT_CODES = {"iPQ": [], "iPQ + int8": ["--pq-centroid-type", "int8", "--scalar-act-bits", "8"]}
 KINDS = {"post-training": None, "noise": NOISE_RATES, "QAT": ["1"]}
 
 
@@ -56,6 +58,17 @@ class Experiment:
             return self.measured(path)
         return lm.remembered(folder, grid.replace(" ", "_"), quantize)
 
+    def product_codes(self, seed, learning_rate, scheme):
+        """The model trained on without noise, compressed to product codes in three finetuned stages."""
+        folder = os.path.join(self.out, f"seed{seed}", scheme.replace(" ", ""))
+
+        def train():
+            lm.run(["train", self.data, "--config", recipe("demo_finetune.yaml"), "--seed", seed, "--save-dir", folder, "--restore-file",
+                    self.trained_on(seed, learning_rate)["path"], "--quantization-config-path", recipe("demo_ipq.yaml")] +
+                   PRODUCT_CODES[scheme])
+            return self.measured(os.path.join(folder, "model.qn"))
+        return lm.remembered(folder, "result", train)
+
     def measured(self, path):
         valid, test = lm.evaluate(self.data, path, "valid"), lm.evaluate(self.data, path, "test")
         return {"path": path, "bytes": valid["bytes"], "valid": valid["ppl"], "test": test["ppl"]}
@@ -94,6 +107,10 @@ def main():
         learning_rate, rate = experiment.best(grid, kind)
         runs = [experiment.run(seed, grid, kind, learning_rate, rate) for seed in range(1, arguments.seeds + 1)]
         table.append({"grid": grid or "dense fp32", "kind": kind or "", "lr": learning_rate, "rate": rate, "runs": runs})
+    dense_rate = table[0]["lr"]
+    for scheme in PRODUCT_CODES:
+        runs = [experiment.product_codes(seed, dense_rate, scheme) for seed in range(1, arguments.seeds + 1)]
+        table.append({"grid": scheme, "kind": "finetuned", "lr": dense_rate, "rate": None, "runs": runs})
     with open(os.path.join(arguments.out, "results.json"), "w", encoding="utf-8") as output:
         json.dump(table, output, indent=1)
 

@@ -115,9 +115,22 @@ inline float sum_of(__m512 lanes) {
   return sum_of_lanes(values);
 }
 
-/// kRows rows side by side. Bytes ahead are asked for several times, since a processor drops such wishes
-/// while its queue is full.
-template <typename Codes, bool kPrecise, int kRows>
+/// Bytes ahead that are asked for, several times, since a processor drops such wishes while its queue is
+/// full. One row after the other is a single stream, which memory serves fastest when it is asked for pages
+/// ahead.
+template <int kRows, bool kStream>
+struct Ahead {
+  explicit Ahead(int64_t row_bytes) : bytes{kRows * row_bytes, 1024, 384} {}
+  int64_t bytes[3];
+};
+template <int kRows>
+struct Ahead<kRows, true> {
+  explicit Ahead(int64_t) {}
+  static constexpr int64_t bytes[] = {16384, 12288, 8192, 4096, 2048};
+};
+
+/// kRows rows side by side.
+template <typename Codes, bool kPrecise, int kRows, bool kStream>
 void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t first, float* out) {
   const Codes codes(input.steps.bits);
   __m512 sums[kRows];
@@ -127,7 +140,7 @@ void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t fir
     sums[r] = _mm512_setzero_ps();
     from[r] = rows.codes + (first + r) * rows.row_bytes;
   }
-  const int64_t ahead[] = {kRows * rows.row_bytes, 1024, 384};
+  const Ahead<kRows, kStream> ahead(rows.row_bytes);
   const auto add = [&](int64_t step, const auto& load) {
     const StepInput<Codes::kParts, kPrecise> x(input, step);
 #pragma GCC unroll 8
@@ -140,8 +153,9 @@ void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t fir
   const int64_t last = input.steps.num_steps - 1;
   for (int64_t step = 0; step < last; ++step) {
     add(step, [&](const uint8_t* at) {
-#pragma GCC unroll 3
-      for (const int64_t bytes : ahead) _mm_prefetch(reinterpret_cast<const char*>(at + bytes), _MM_HINT_NTA);
+#pragma GCC unroll 5
+      for (const int64_t bytes : ahead.bytes)
+        _mm_prefetch(reinterpret_cast<const char*>(at + bytes), _MM_HINT_NTA);
       return Codes::kBytes == 64 ? _mm512_loadu_si512(at)
                                  : _mm512_maskz_loadu_epi8(first_bytes(Codes::kBytes), at);
     });
@@ -152,13 +166,21 @@ void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t fir
   for (int r = 0; r < kRows; ++r) out[first + r] = sum_of(sums[r]);
 }
 
+/// Bytes of a row from which on it is worth being a stream of its own.
+constexpr int64_t kLongRow = 2048;
+
 template <typename Codes, bool kPrecise>
 void multiply_of(const AffineInput& input, const AffineRows& rows, float* out) {
   int64_t row = 0;
+  // A byte a code; the others take more work than memory.
+  constexpr bool kIsWide = Codes::kParts == 1 && Codes::kBytes == 64;
   constexpr int kTogether = Codes::kParts == 1 ? 4 : 8;
+  if (kIsWide && rows.row_bytes >= kLongRow) {
+    for (; row < rows.num_rows; ++row) multiply_rows<Codes, kPrecise, 1, kIsWide>(input, rows, row, out);
+  }
   for (; row + kTogether <= rows.num_rows; row += kTogether)
-    multiply_rows<Codes, kPrecise, kTogether>(input, rows, row, out);
-  for (; row < rows.num_rows; ++row) multiply_rows<Codes, kPrecise, 1>(input, rows, row, out);
+    multiply_rows<Codes, kPrecise, kTogether, false>(input, rows, row, out);
+  for (; row < rows.num_rows; ++row) multiply_rows<Codes, kPrecise, 1, false>(input, rows, row, out);
 }
 
 template <bool kPrecise>
