@@ -121,6 +121,19 @@ def main():
         spread = f" ± {lm.spread(values):.2f}" if len(values) > 1 else ""
         print(f"| {row['grid']} | {row['kind'] or 'no noise'} | {row['rate'] or '–'} | {row['lr']} | {lm.mean(values):.2f}{spread} | "
               f"{100 * (lm.mean(values) / dense - 1):+.2f} % | {row['runs'][0]['bytes']:,} |")
+    print_gains(table, arguments.seeds)
+
+
+def print_gains(table, num_seeds):
+    """How much lower each trained row is than its weights quantized after training. The runs of a seed go on from one model, so
+    the difference is taken seed by seed."""
+    tests = {(row["grid"], row["kind"]): [run["test"] for run in row["runs"]] for row in table}
+    print("\n| weights | training | lower than post-training, by seed | mean |\n|---|---|---|---|")
+    for grid in GRIDS:
+        for kind in [kind for kind, rates in KINDS.items() if rates]:
+            gains = [after - trained for after, trained in zip(tests[grid, "post-training"], tests[grid, kind])]
+            spread = f" ± {lm.spread(gains):.2f}" if num_seeds > 1 else ""
+            print(f"| {grid} | {kind} | {', '.join(f'{gain:.2f}' for gain in gains)} | {lm.mean(gains):.2f}{spread} |")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ struct Ahead {
 template <int kRows>
 struct Ahead<kRows, true> {
   explicit Ahead(int64_t) {}
-  static constexpr int64_t bytes[] = {16384, 12288, 8192, 4096, 2048};
+  int64_t bytes[5] = {16384, 12288, 8192, 4096, 2048};
 };
 
 /// kRows rows side by side.
