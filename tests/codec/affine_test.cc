@@ -264,6 +264,31 @@ TEST(Affine, RowsWithRangesOfTheirOwn) {
   }
 }
 
+// Codes of activations stand for the values that fake quantization gives.
+TEST(Affine, RowsAsCodesStandForTheSameValues) {
+  constexpr int64_t kRows = 40, kCols = 31;
+  std::vector<float> x = gaussian(kRows * kCols, 8), values(x.size());
+  std::vector<uint8_t> codes(x.size());
+  for (const int bits : {2, 5, 8}) {
+    std::vector<float> scales(kRows);
+    std::vector<int32_t> zero_points(kRows);
+    quantize_rows(x, kRows, kCols, bits, false, codes, scales, zero_points, base::ThreadPool(2));
+    fake_quantize_rows(x, kRows, kCols, bits, false, values, kSerial);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const size_t row = i / kCols;
+      ASSERT_LT(codes[i], 1 << bits);
+      ASSERT_EQ(scales[row] * static_cast<float>(codes[i] - zero_points[row]), values[i]) << bits << " " << i;
+    }
+    const AffineGrid grid = grid_of(-1, 2, bits, false);  // some values lie outside
+    ASSERT_TRUE(quantize_rows(x, kRows, kCols, grid, codes, kSerial));
+    values = fake_quantized(x, {kRows, kCols}, grid);
+    for (size_t i = 0; i < x.size(); ++i)
+      ASSERT_EQ(grid.scales[0] * static_cast<float>(codes[i] - grid.zero_points[0]), values[i]) << i;
+  }
+  x[77] = INFINITY;
+  EXPECT_FALSE(quantize_rows(x, kRows, kCols, grid_of(-1, 2, 8, false), codes, kSerial));
+}
+
 TEST(Affine, PackingKeepsEveryCode) {
   for (int bits = 2; bits <= 8; ++bits) {
     for (const int64_t rows : {1, 3, 7, 64}) {

@@ -74,6 +74,16 @@ void fake_quantize(std::span<const uint16_t> x, std::span<const int64_t> shape, 
 void fake_quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, int bits, bool symmetric,
                         std::span<float> out, const base::ParallelFor& parallel_for);
 
+/// Codes of activations, x and codes (rows, cols): on one grid for all (axis −1). False when a value is not
+/// finite; the codes are then meaningless.
+bool quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, const AffineGrid& grid,
+                   std::span<uint8_t> codes, const base::ParallelFor& parallel_for);
+/// The codes of fake_quantize_rows(): every row on a grid of its own, given in scales and zero_points (rows).
+/// Errors: kNumeric as above.
+void quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, int bits, bool symmetric,
+                   std::span<uint8_t> codes, std::span<float> scales, std::span<int32_t> zero_points,
+                   const base::ParallelFor& parallel_for);
+
 /// Σ (x − value(x))², in double precision; the same for any number of threads and every instruction set.
 double affine_squared_error(std::span<const float> weight, std::span<const int64_t> shape,
                             const AffineGrid& grid, const base::ParallelFor& parallel_for);

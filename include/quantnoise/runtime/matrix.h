@@ -68,11 +68,14 @@ class Matrix {
   virtual void multiply(std::span<const float> x, int64_t n, std::span<const float> bias, std::span<float> y,
                         const MultiplyOptions& options) const = 0;
 
-  /// The same for activations that are codes. Weights that are integers too (affine by tensor or by row,
-  /// product codes with int8 centroids of 4, 8, 12 or 16 elements for more than a few rows) are multiplied in
-  /// integers, exactly; the arithmetic of the options matters for all others only.
+  /// The same for activations that are codes; where multiplies_codes() says so in integers, exactly, else as
+  /// multiply() does with their values.
   virtual void multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
                               const MultiplyOptions& options) const;
+
+  /// Whether n rows of codes are multiplied in integers: weights that are integers too (affine by tensor or
+  /// by row, product codes with int8 centroids of 4, 8, 12 or 16 elements for more than a few rows).
+  virtual bool multiplies_codes(int64_t n, const MultiplyOptions& options) const { return false; }
 
   /// Memory held beside the stored bytes.
   virtual int64_t owned_bytes() const = 0;

@@ -2,7 +2,9 @@
 // What all models of the runtime have in common: their layers and the memory they take.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,9 @@ struct LayerReport {
   int64_t owned_bytes = 0;               ///< held in memory beside the file
   std::shared_ptr<const Matrix> matrix;  ///< of a linear layer; null for others
 };
+
+/// Sees the inputs of linear layers on their way, x (n, columns), before they are quantized.
+using ProductObserver = std::function<void(const std::string& layer, std::span<const float> x, int64_t n)>;
 
 /// Bytes.
 struct MemoryReport {

@@ -74,6 +74,7 @@ class ProductMatrix : public Matrix {
                 const MultiplyOptions& options) const override;
   void multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
                       const MultiplyOptions& options) const override;
+  bool multiplies_codes(int64_t n, const MultiplyOptions& options) const override;
   /// One row whose tables were built with codebook(); y: (rows).
   void multiply(const ProductTables& tables, std::span<const float> bias, std::span<float> y,
                 const MultiplyOptions& options) const;

@@ -87,25 +87,59 @@ void fake_quantize(std::span<const uint16_t> x, std::span<const int64_t> shape, 
   run_kernel(kernels::affine_kernels().fake_quantize_bf16, x, shape, grid, out, parallel_for);
 }
 
-void fake_quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, int bits, bool symmetric,
-                        std::span<float> out, const base::ParallelFor& parallel_for) {
+namespace {
+
+/// use(row, values, grid's step) for every row of x, each on the grid of its own smallest and largest value.
+template <typename Use>
+void for_each_row(std::span<const float> x, int64_t rows, int64_t cols, int bits, bool symmetric,
+                  const base::ParallelFor& parallel_for, const Use& use) {
   check_affine_bits(bits);
-  QN_INVARIANT(static_cast<int64_t>(x.size()) == rows * cols && out.size() == x.size());
+  QN_INVARIANT(static_cast<int64_t>(x.size()) == rows * cols);
   if (cols == 0) return;
-  const kernels::AffineKernels& kernel = kernels::affine_kernels();
   parallel_for(rows, base::ceil_div(kAffineGrain, cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const std::span<const float> values =
-          x.subspan(static_cast<size_t>(row * cols), static_cast<size_t>(cols));
+      const float* values = x.data() + row * cols;
       kernels::MinMax extent;
-      kernel.min_max(values.data(), cols, &extent);
+      kernels::affine_kernels().min_max(values, cols, &extent);
       require_finite_extent(extent, x, {{rows, cols}});
       const AffineRange range{extent.min, extent.max};
       check_range(range);
-      kernel.fake_quantize_f32(step_of(parameters_for_range(range, bits, symmetric), bits), values.data(),
-                               cols, out.data() + row * cols);
+      use(row, values, step_of(parameters_for_range(range, bits, symmetric), bits));
     }
   });
+}
+
+}  // namespace
+
+void fake_quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, int bits, bool symmetric,
+                        std::span<float> out, const base::ParallelFor& parallel_for) {
+  QN_INVARIANT(out.size() == x.size());
+  for_each_row(x, rows, cols, bits, symmetric, parallel_for,
+               [&](int64_t row, const float* values, const kernels::AffineStep& step) {
+                 kernels::affine_kernels().fake_quantize_f32(step, values, cols, out.data() + row * cols);
+               });
+}
+
+bool quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, const AffineGrid& grid,
+                   std::span<uint8_t> codes, const base::ParallelFor& parallel_for) {
+  QN_INVARIANT(grid.axis == -1 && static_cast<int64_t>(x.size()) == rows * cols && codes.size() == x.size());
+  if (!extent_of(x, parallel_for).finite) return false;
+  const int64_t shape[] = {rows, cols};
+  run_kernel<float, uint8_t>(kernels::affine_kernels().quantize, x, shape, grid, codes, parallel_for);
+  return true;
+}
+
+void quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, int bits, bool symmetric,
+                   std::span<uint8_t> codes, std::span<float> scales, std::span<int32_t> zero_points,
+                   const base::ParallelFor& parallel_for) {
+  QN_INVARIANT(codes.size() == x.size() && static_cast<int64_t>(scales.size()) == rows &&
+               static_cast<int64_t>(zero_points.size()) == rows);
+  for_each_row(x, rows, cols, bits, symmetric, parallel_for,
+               [&](int64_t row, const float* values, const kernels::AffineStep& step) {
+                 kernels::affine_kernels().quantize(step, values, cols, codes.data() + row * cols);
+                 scales[static_cast<size_t>(row)] = step.scale;
+                 zero_points[static_cast<size_t>(row)] = step.zero_point;
+               });
 }
 
 double affine_squared_error(std::span<const float> weight, std::span<const int64_t> shape,

@@ -18,9 +18,13 @@ constexpr int64_t kLargestCols = 32768;
 
 }  // namespace
 
+bool AffineMatrix::multiplies_codes(int64_t, const MultiplyOptions&) const {
+  return column_scales_.empty() && cols_ <= kLargestCols;
+}
+
 void AffineMatrix::multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
                                   const MultiplyOptions& options) const {
-  if (!column_scales_.empty() || cols_ > kLargestCols) return Matrix::multiply_codes(x, bias, y, options);
+  if (!multiplies_codes(x.n, options)) return Matrix::multiply_codes(x, bias, y, options);
   QN_INVARIANT(static_cast<int64_t>(x.codes.size()) == x.n * cols_);
   QN_INVARIANT(static_cast<int64_t>(y.size()) == x.n * rows_);
   QN_INVARIANT(bias.empty() || static_cast<int64_t>(bias.size()) == rows_);

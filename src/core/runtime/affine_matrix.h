@@ -29,6 +29,7 @@ class AffineMatrix : public Matrix, private RowSource {
                 const MultiplyOptions& options) const override;
   void multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
                       const MultiplyOptions& options) const override;
+  bool multiplies_codes(int64_t n, const MultiplyOptions& options) const override;
 
  private:
   RowBlock read_rows(int64_t first_row, int64_t num_rows, int64_t first_col, int64_t num_cols,

@@ -3,13 +3,17 @@
 
 #include "core/runtime/aligned_buffer.h"
 #include "core/runtime/product_state.h"
-#include "quantnoise/runtime/matrix.h"
+#include "quantnoise/runtime/model.h"
 
 namespace quantnoise::runtime {
 
 struct Context {
-  MultiplyOptions multiply;                   ///< with a workspace of its own
-  AlignedBuffer<float> quantized;             ///< the input of a layer that quantizes it
+  MultiplyOptions multiply;                     ///< with a workspace of its own
+  const ProductObserver* on_product = nullptr;  ///< null: nobody looks
+  AlignedBuffer<float> quantized;               ///< the input of a layer that quantizes it, as values
+  AlignedBuffer<uint8_t> codes;                 ///< or as codes, with the grids of its rows
+  AlignedBuffer<float> scales;
+  AlignedBuffer<int32_t> zero_points;
   AlignedBuffer<float> statistics;            ///< of layer norms
   std::vector<AlignedBuffer<float>> scratch;  ///< one a part of a parallel loop
 

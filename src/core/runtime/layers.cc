@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "quantnoise/base/error.h"
 #include "quantnoise/codec/half.h"
@@ -13,7 +14,18 @@ namespace {
 
 using codec::ScalarType;
 
-/// The input as the layer takes it: quantized into the context's buffer, or as it is.
+/// Rows find their own ranges in `body`: a value that is not finite is an error that names the layer.
+template <typename Body>
+void quantize_by_row(const InputQuantization& input, const Body& body) {
+  try {
+    body();
+  } catch (Error& error) {
+    throw error.in("the input of layer " + input.layer);
+  }
+}
+
+/// The input as the layer takes it: quantized into the context's buffer, or as it is. Errors: kNumeric for
+/// values that are not finite in rows that find their own range.
 const float* quantized(const InputQuantization& input, const float* x, int64_t n, int64_t cols,
                        Context& context) {
   if (input.mode == pack::ActivationMode::kNone) return x;
@@ -23,10 +35,33 @@ const float* quantized(const InputQuantization& input, const float* x, int64_t n
     const int64_t shape[] = {n, cols};
     codec::fake_quantize({x, count}, shape, input.grid, out, context.parallel_for());
   } else {
-    codec::fake_quantize_rows({x, count}, n, cols, input.grid.bits, /*symmetric=*/false, out,
-                              context.parallel_for());
+    quantize_by_row(input, [&] {
+      codec::fake_quantize_rows({x, count}, n, cols, input.grid.bits, /*symmetric=*/false, out,
+                                context.parallel_for());
+    });
   }
   return out.data();
+}
+
+/// The same as codes in the context's buffers. None for inputs that are not quantized, and for values that no
+/// code stands for. Errors: as quantized().
+std::optional<CodedRows> coded(const InputQuantization& input, const float* x, int64_t n, int64_t cols,
+                               Context& context) {
+  if (input.mode == pack::ActivationMode::kNone) return std::nullopt;
+  const std::span<const float> values(x, static_cast<size_t>(n * cols));
+  const std::span<uint8_t> codes(context.codes.resize(n * cols), values.size());
+  if (input.mode == pack::ActivationMode::kStatic) {
+    if (!codec::quantize_rows(values, n, cols, input.grid, codes, context.parallel_for()))
+      return std::nullopt;
+    return CodedRows{codes, n, input.grid.scales, input.grid.zero_points};
+  }
+  const std::span<float> scales(context.scales.resize(n), static_cast<size_t>(n));
+  const std::span<int32_t> zero_points(context.zero_points.resize(n), static_cast<size_t>(n));
+  quantize_by_row(input, [&] {
+    codec::quantize_rows(values, n, cols, input.grid.bits, /*symmetric=*/false, codes, scales, zero_points,
+                         context.parallel_for());
+  });
+  return CodedRows{codes, n, scales, zero_points};
 }
 
 }  // namespace
@@ -52,14 +87,20 @@ FloatVector::FloatVector(const pack::RawTensor& tensor, int64_t expected) {
 }
 
 void Linear::forward(const float* x, int64_t n, float* y, Context& context) const {
-  const float* input = quantized(input_, x, n, in_features(), context);
   // Below that a product takes less than waking other threads.
   constexpr int64_t kWorthwhileBytes = 256 * 1024;
   MultiplyOptions options = context.multiply;
   if (n * weight_bytes_ < kWorthwhileBytes) options.parallel_for = nullptr;
-  matrix_->multiply({input, static_cast<size_t>(n * in_features())}, n,
-                    bias_ ? bias_->values() : std::span<const float>(),
-                    {y, static_cast<size_t>(n * out_features())}, options);
+  const std::span<const float> bias = bias_ ? bias_->values() : std::span<const float>();
+  const std::span<float> out(y, static_cast<size_t>(n * out_features()));
+  if (context.on_product != nullptr)
+    (*context.on_product)(input_.layer, {x, static_cast<size_t>(n * in_features())}, n);
+  if (matrix_->multiplies_codes(n, options)) {
+    if (const auto codes = coded(input_, x, n, in_features(), context))
+      return matrix_->multiply_codes(*codes, bias, out, options);
+  }
+  const float* input = quantized(input_, x, n, in_features(), context);
+  matrix_->multiply({input, static_cast<size_t>(n * in_features())}, n, bias, out, options);
 }
 
 void TransposedLinear::forward(const float* x, int64_t n, float* y, Context& context) const {

@@ -35,6 +35,7 @@ class FloatVector {
 struct InputQuantization {
   pack::ActivationMode mode = pack::ActivationMode::kNone;
   codec::AffineGrid grid;
+  std::string layer;  ///< its name
 };
 
 /// y = x Wᵀ + bias.

@@ -79,10 +79,11 @@ std::shared_ptr<const FloatVector> Plan::vector(const std::string& name, int64_t
 InputQuantization Plan::input_of(const std::string& layer) {
   const pack::Activations& activations = file_.activations;
   const auto found = activations.layers.find(layer);
-  if (activations.mode == pack::ActivationMode::kNone || found == activations.layers.end()) return {};
+  if (activations.mode == pack::ActivationMode::kNone || found == activations.layers.end())
+    return {pack::ActivationMode::kNone, {}, layer};
   quantized_inputs_.insert(layer);
   const pack::ActivationGrid& grid = found->second;
-  return {activations.mode, {grid.bits, -1, {grid.scale}, {grid.zero_point}}};
+  return {activations.mode, {grid.bits, -1, {grid.scale}, {grid.zero_point}}, layer};
 }
 
 LayerReport& Plan::report(const std::string& layer, const std::string& kind,

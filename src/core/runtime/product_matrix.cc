@@ -159,13 +159,15 @@ void ProductMatrix::multiply_decoded(std::span<const float> x, int64_t n, std::s
   });
 }
 
+bool ProductMatrix::multiplies_codes(int64_t n, const MultiplyOptions& options) const {
+  const Method method = options.method == Method::kAuto ? method_for(n, options.arithmetic) : options.method;
+  return bytes_ != nullptr && method == Method::kDecode && cols() <= kLargestByteCols;
+}
+
 // The zero points of x cost one more row of it, all ones: Σ (x − zx) w = Σ xw − zx Σ w.
 void ProductMatrix::multiply_codes(const CodedRows& x, std::span<const float> bias, std::span<float> y,
                                    const MultiplyOptions& options) const {
-  const Method method =
-      options.method == Method::kAuto ? method_for(x.n, options.arithmetic) : options.method;
-  if (bytes_ == nullptr || method == Method::kLookup || cols() > kLargestByteCols)
-    return Matrix::multiply_codes(x, bias, y, options);
+  if (!multiplies_codes(x.n, options)) return Matrix::multiply_codes(x, bias, y, options);
   const int64_t n = x.n, num_rows = rows(), num_cols = cols();
   QN_INVARIANT(static_cast<int64_t>(x.codes.size()) == n * num_cols);
   QN_INVARIANT(static_cast<int64_t>(y.size()) == n * num_rows);

@@ -144,6 +144,7 @@ Session::Session(std::shared_ptr<const LanguageModel> model, const SessionOption
   state_->context.multiply.method = options.method;
   state_->context.multiply.parallel_for = state_->pool.get();
   state_->context.multiply.workspace = &state_->workspace;
+  if (options.on_product) state_->context.on_product = &state_->options.on_product;
 }
 
 Session::~Session() = default;
@@ -255,7 +256,9 @@ MemoryReport Session::memory() const {
     }
   }
   report.cache = static_cast<int64_t>(std::set<const void*>(pages.begin(), pages.end()).size()) * page_bytes;
-  report.work = s.context.quantized.capacity_bytes() + s.context.statistics.capacity_bytes();
+  report.work = s.context.quantized.capacity_bytes() + s.context.statistics.capacity_bytes() +
+                s.context.codes.capacity_bytes() + s.context.scales.capacity_bytes() +
+                s.context.zero_points.capacity_bytes();
   for (const auto& buffer : s.context.scratch) report.work += buffer.capacity_bytes();
   for (const AlignedBuffer<float>* buffer :
        {&s.buffers.stream, &s.buffers.branch, &s.buffers.hidden, &s.buffers.attention.query,

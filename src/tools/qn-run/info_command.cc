@@ -45,6 +45,12 @@ json machine_json(const runtime::SessionOptions& options) {
           {"kernels_available", kernel_sets()}};
 }
 
+/// How products of n rows are computed.
+std::string computed_by(const runtime::LayerReport& layer, int64_t n, runtime::Arithmetic arithmetic) {
+  if (!layer.input.empty() && layer.matrix->multiplies_codes(n, {arithmetic})) return "codes times codes";
+  return layer.matrix->kernel_name(n, arithmetic);
+}
+
 json layer_json(const runtime::LayerReport& layer, runtime::Arithmetic arithmetic) {
   json object = {{"name", layer.name},
                  {"kind", layer.kind},
@@ -56,8 +62,8 @@ json layer_json(const runtime::LayerReport& layer, runtime::Arithmetic arithmeti
   if (!layer.tied_to.empty()) object["tied_to"] = layer.tied_to;
   if (!layer.input.empty()) object["input"] = layer.input;
   if (layer.matrix != nullptr) {
-    object["one_row"] = layer.matrix->kernel_name(1, arithmetic);
-    object["many_rows"] = layer.matrix->kernel_name(kManyRows, arithmetic);
+    object["one_row"] = computed_by(layer, 1, arithmetic);
+    object["many_rows"] = computed_by(layer, kManyRows, arithmetic);
   } else if (layer.kind == "embedding") {
     object["one_row"] = "rows decoded";
     object["many_rows"] = "rows decoded";
