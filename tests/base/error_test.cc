@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -73,6 +76,37 @@ TEST(Error, NearestNames) {
   EXPECT_EQ(nearest_names("droput", known).front(), "dropout");
   EXPECT_TRUE(nearest_names("xyzzy-quux-corge", known).empty());
   EXPECT_TRUE(nearest_names("lr", {}).empty());
+}
+
+TEST(Error, TextIsThatOfStreams) {
+  const std::string text = "text";
+  const uint8_t byte = 'b';
+  const void* nowhere = nullptr;
+  std::ostringstream stream;
+  const auto expect_same = [&](const auto& value) {
+    stream.str("");
+    stream << value;
+    EXPECT_EQ(str_cat(value), stream.str());
+  };
+  expect_same(text);
+  expect_same(std::string_view(text).substr(1));
+  expect_same(text.c_str());
+  expect_same("literal");
+  expect_same('c');
+  expect_same(byte);
+  expect_same(true);
+  expect_same(-7);
+  expect_same(uint16_t{65535});
+  expect_same(INT64_MIN);
+  expect_same(UINT64_MAX);
+  for (const double value :
+       {0.0, -0.0, 0.1, 1e-5, 123456.0, 1234567.0, 1e300, 2.5e-310, std::nan(""), HUGE_VAL})
+    expect_same(value);
+  expect_same(0.1f);
+  expect_same(std::filesystem::path("a b"));
+  expect_same(nowhere);
+  EXPECT_EQ(str_cat(), "");
+  EXPECT_EQ(str_cat("a", 1, 'b', 2.5, text), "a1b2.5text");
 }
 
 TEST(Error, Join) {

@@ -6,11 +6,14 @@
 //
 //   try { load(path); } catch (Error& error) { throw error.in("layer decoder.layers.3.fc1"); }
 
+#include <concepts>
 #include <cstdint>
-#include <sstream>
+#include <initializer_list>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace quantnoise {
@@ -50,25 +53,77 @@ class Error : public std::runtime_error {
   std::string text_;
 };
 
+namespace detail {
+
+/// One argument of str_cat: what it takes to print it, so that one function puts all messages together and a
+/// call is little more than storing its arguments. Refers to the argument.
+class TextPiece {
+ public:
+  TextPiece(const char* text) : TextPiece(std::string_view(text)) {}
+  TextPiece(std::string_view text) : kind_(Kind::kText), text_(text) {}
+  TextPiece(const std::string& text) : TextPiece(std::string_view(text)) {}
+  template <typename T>
+  TextPiece(const T& value) {
+    if constexpr (std::is_arithmetic_v<T> && sizeof(T) == 1 && !std::is_same_v<T, bool>) {
+      kind_ = Kind::kCharacter;
+      character_ = static_cast<char>(value);
+    } else if constexpr (std::is_floating_point_v<T>) {
+      kind_ = Kind::kReal;
+      real_ = static_cast<double>(value);
+    } else if constexpr (std::unsigned_integral<T>) {
+      kind_ = Kind::kUnsigned;
+      unsigned_ = value;
+    } else if constexpr (std::is_integral_v<T>) {
+      kind_ = Kind::kInteger;
+      integer_ = value;
+    } else {
+      kind_ = Kind::kOther;
+      other_ = {&value, [](std::ostream& out, const void* of) { out << *static_cast<const T*>(of); }};
+    }
+  }
+  void append_to(std::string& text) const;
+
+ private:
+  enum class Kind { kText, kCharacter, kInteger, kUnsigned, kReal, kOther };
+  struct Printed {
+    const void* value;
+    void (*print)(std::ostream& out, const void* value);
+  };
+  Kind kind_;
+  union {
+    std::string_view text_;
+    char character_;
+    int64_t integer_;
+    uint64_t unsigned_;
+    double real_;
+    Printed other_;
+  };
+};
+
+std::string concatenate(std::initializer_list<TextPiece> pieces);
+
+[[noreturn]] void fail(ErrorKind kind, std::initializer_list<TextPiece> message);
+[[noreturn]] void invariant_failed(const char* condition, const char* file, int line);
+
+}  // namespace detail
+
 /// Concatenates the arguments as `operator<<` prints them.
 template <typename... Args>
 std::string str_cat(const Args&... args) {
-  std::ostringstream out;
-  (out << ... << args);
-  return out.str();
+  return detail::concatenate({detail::TextPiece(args)...});
 }
 
 /// Joins the items with `separator` between them.
 template <typename Container>
 std::string join(const Container& items, std::string_view separator) {
-  std::ostringstream out;
+  std::string text;
   bool first = true;
   for (const auto& item : items) {
-    if (!first) out << separator;
-    out << item;
+    if (!first) text += separator;
+    detail::TextPiece(item).append_to(text);
     first = false;
   }
-  return out.str();
+  return text;
 }
 
 /// Number of single-character edits (insert, delete, substitute) between two strings.
@@ -78,20 +133,19 @@ int edit_distance(std::string_view a, std::string_view b);
 std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates,
                                        int limit = 3);
 
-namespace detail {
-[[noreturn]] void invariant_failed(const char* condition, const char* file, int line);
-}
-
 }  // namespace quantnoise
 
-/// Throws quantnoise::Error of the kind, with the rest of the arguments concatenated, unless the condition holds.
-#define QN_REQUIRE(condition, kind, ...)                                                        \
-  do {                                                                                          \
-    if (!(condition)) throw ::quantnoise::Error(kind, ::quantnoise::str_cat(__VA_ARGS__));      \
+/// Throws quantnoise::Error of the kind, with the rest of the arguments concatenated, unless the condition
+/// holds.
+#define QN_REQUIRE(condition, kind, ...)               \
+  do {                                                 \
+    if (!(condition)) [[unlikely]]                     \
+      ::quantnoise::detail::fail(kind, {__VA_ARGS__}); \
   } while (false)
 
 /// A condition only a bug of ours can break; throws ErrorKind::kInternal with the place.
-#define QN_INVARIANT(condition)                                                                 \
-  do {                                                                                          \
-    if (!(condition)) ::quantnoise::detail::invariant_failed(#condition, __FILE__, __LINE__);   \
+#define QN_INVARIANT(condition)                                               \
+  do {                                                                        \
+    if (!(condition)) [[unlikely]]                                            \
+      ::quantnoise::detail::invariant_failed(#condition, __FILE__, __LINE__); \
   } while (false)

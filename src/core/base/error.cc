@@ -1,6 +1,8 @@
 #include "quantnoise/base/error.h"
 
 #include <algorithm>
+#include <charconv>
+#include <sstream>
 #include <utility>
 
 namespace quantnoise {
@@ -71,6 +73,53 @@ std::vector<std::string> nearest_names(std::string_view name, const std::vector<
 }
 
 namespace detail {
+
+namespace {
+
+/// format: none, or std::chars_format and the precision.
+template <typename Number, typename... Format>
+void append_number(std::string& text, Number number, Format... format) {
+  char digits[32];
+  text.append(digits, std::to_chars(digits, digits + sizeof(digits), number, format...).ptr);
+}
+
+}  // namespace
+
+void TextPiece::append_to(std::string& text) const {
+  switch (kind_) {
+    case Kind::kText:
+      text += text_;
+      break;
+    case Kind::kCharacter:
+      text += character_;
+      break;
+    case Kind::kInteger:
+      append_number(text, integer_);
+      break;
+    case Kind::kUnsigned:
+      append_number(text, unsigned_);
+      break;
+    case Kind::kReal:
+      append_number(text, real_, std::chars_format::general, 6);  // the precision of streams
+      break;
+    case Kind::kOther: {
+      std::ostringstream out;
+      other_.print(out, other_.value);
+      text += out.view();
+    }
+  }
+}
+
+std::string concatenate(std::initializer_list<TextPiece> pieces) {
+  std::string text;
+  for (const TextPiece& piece : pieces) piece.append_to(text);
+  return text;
+}
+
+void fail(ErrorKind kind, std::initializer_list<TextPiece> message) {
+  throw Error(kind, concatenate(message));
+}
+
 void invariant_failed(const char* condition, const char* file, int line) {
   throw Error(ErrorKind::kInternal, str_cat("invariant broken: ", condition, " (", file, ":", line, ")"),
               "this is a bug in quantnoise");
