@@ -51,7 +51,8 @@ struct Spread {
 /// The parts of half a step: 32 codes each.
 struct Codes8 {
   static constexpr int kParts = 1;
-  static constexpr int64_t kBytes = 64, kHalfBytes = 32, kReach = 0;
+  static constexpr int64_t kReach = 0;
+  static constexpr int64_t half_bytes() { return 32; }
   explicit Codes8(int) {}
   void get(const uint8_t* at, __m256i (&parts)[1]) const {
     parts[0] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
@@ -60,7 +61,8 @@ struct Codes8 {
 
 struct Codes4 {
   static constexpr int kParts = 2;
-  static constexpr int64_t kBytes = 64, kHalfBytes = 32, kReach = 0;
+  static constexpr int64_t kReach = 0;
+  static constexpr int64_t half_bytes() { return 32; }
   explicit Codes4(int) {}
   void get(const uint8_t* at, __m256i (&parts)[2]) const {
     const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
@@ -71,7 +73,8 @@ struct Codes4 {
 
 struct Codes2 {
   static constexpr int kParts = 4;
-  static constexpr int64_t kBytes = 64, kHalfBytes = 32, kReach = 0;
+  static constexpr int64_t kReach = 0;
+  static constexpr int64_t half_bytes() { return 32; }
   explicit Codes2(int) {}
   void get(const uint8_t* at, __m256i (&parts)[4]) const {
     const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
@@ -83,11 +86,11 @@ struct Codes2 {
   }
 };
 
-template <int kBits>
 struct CodesOdd {
   static constexpr int kParts = 1;
-  static constexpr int64_t kBytes = 8 * kBits, kHalfBytes = 4 * kBits, kReach = 16;
+  static constexpr int64_t kReach = 16;
   explicit CodesOdd(int bits) : spread(bits) {}
+  int64_t half_bytes() const { return 4 * spread.bits; }
   void get(const uint8_t* at, __m256i (&parts)[1]) const { parts[0] = spread(at); }
   Spread spread;
 };
@@ -102,7 +105,7 @@ struct RowSums {
     for (int half = 0; half < 2; ++half) {
       const int64_t lanes = step * kAffineLanes + half * 8;
       __m256i parts[Codes::kParts];
-      codes.get(at + half * Codes::kHalfBytes, parts);
+      codes.get(at + half * codes.half_bytes(), parts);
       __m256i sums = _mm256_load_si256(reinterpret_cast<const __m256i*>(input.offsets + lanes));
       for (int p = 0; p < Codes::kParts; ++p) {
         const auto* x = reinterpret_cast<const __m256i*>(integers + p * 128 + half * 64);
@@ -127,20 +130,20 @@ struct RowSums {
 template <typename Codes>
 void multiply_of(const AffineInput& input, const AffineRows& rows, float* out) {
   const Codes codes(input.steps.bits);
-  const int64_t usable = rows.row_bytes - Codes::kReach;
-  const int64_t num_direct = usable > 0 ? usable / Codes::kBytes : 0;
+  const int64_t step_bytes = 2 * codes.half_bytes(), usable = rows.row_bytes - Codes::kReach;
+  const int64_t num_direct = usable > 0 ? usable / step_bytes : 0;
   for (int64_t row = 0; row < rows.num_rows; ++row) {
     const uint8_t* from = rows.codes + row * rows.row_bytes;
     RowSums sums;
     for (int64_t step = 0; step < num_direct; ++step) {
-      _mm_prefetch(reinterpret_cast<const char*>(from + step * Codes::kBytes + kBytesAhead), _MM_HINT_T0);
-      sums.add(codes, from + step * Codes::kBytes, input, step);
+      _mm_prefetch(reinterpret_cast<const char*>(from + step * step_bytes + kBytesAhead), _MM_HINT_T0);
+      sums.add(codes, from + step * step_bytes, input, step);
     }
     for (int64_t step = num_direct; step < input.steps.num_steps; ++step) {
-      const int64_t rest = rows.row_bytes - step * Codes::kBytes;
+      const int64_t rest = rows.row_bytes - step * step_bytes;
       uint8_t copy[128] = {};
-      __builtin_memcpy(copy, from + step * Codes::kBytes,
-                       static_cast<size_t>(rest < Codes::kBytes ? rest : Codes::kBytes));
+      __builtin_memcpy(copy, from + step * step_bytes,
+                       static_cast<size_t>(rest < step_bytes ? rest : step_bytes));
       sums.add(codes, copy, input, step);
     }
     out[row] = sums.sum();
@@ -149,8 +152,8 @@ void multiply_of(const AffineInput& input, const AffineRows& rows, float* out) {
 
 void multiply(const AffineInput& input, const AffineRows& rows, float* out) noexcept {
   static constexpr decltype(&multiply_of<Codes8>) kByBits[] = {
-      multiply_of<Codes2>,      multiply_of<CodesOdd<3>>, multiply_of<Codes4>, multiply_of<CodesOdd<5>>,
-      multiply_of<CodesOdd<6>>, multiply_of<CodesOdd<7>>, multiply_of<Codes8>};
+      multiply_of<Codes2>,   multiply_of<CodesOdd>, multiply_of<Codes4>, multiply_of<CodesOdd>,
+      multiply_of<CodesOdd>, multiply_of<CodesOdd>, multiply_of<Codes8>};
   kByBits[input.steps.bits - 2](input, rows, out);
 }
 

@@ -33,16 +33,20 @@ struct Spread {
 };
 
 /// The parts of a step: how its bytes become vectors of 64 codes.
-struct Codes8 {
+/// Steps of 64 bytes.
+struct WholeSteps {
+  static constexpr int64_t step_bytes() { return 64; }
+  static __m512i load(const uint8_t* at) { return _mm512_loadu_si512(at); }
+};
+
+struct Codes8 : WholeSteps {
   static constexpr int kParts = 1;
-  static constexpr int64_t kBytes = 64;
   explicit Codes8(int) {}
   void get(__m512i packed, __m512i (&parts)[1]) const { parts[0] = packed; }
 };
 
-struct Codes4 {
+struct Codes4 : WholeSteps {
   static constexpr int kParts = 2;
-  static constexpr int64_t kBytes = 64;
   explicit Codes4(int) {}
   void get(__m512i packed, __m512i (&parts)[2]) const {
     const __m512i mask = _mm512_set1_epi8(15);
@@ -51,9 +55,8 @@ struct Codes4 {
   }
 };
 
-struct Codes2 {
+struct Codes2 : WholeSteps {
   static constexpr int kParts = 4;
-  static constexpr int64_t kBytes = 64;
   explicit Codes2(int) {}
   void get(__m512i packed, __m512i (&parts)[4]) const {
     const __m512i mask = _mm512_set1_epi8(3);
@@ -64,12 +67,15 @@ struct Codes2 {
   }
 };
 
-template <int kBits>
 struct CodesOdd {
   static constexpr int kParts = 1;
-  static constexpr int64_t kBytes = 8 * kBits;
-  explicit CodesOdd(int bits) : spread(bits) {}
+  explicit CodesOdd(int bits) : bytes(8 * bits), mask(first_bytes(bytes)), spread(bits) {}
+  int64_t step_bytes() const { return bytes; }
+  __m512i load(const uint8_t* at) const { return _mm512_maskz_loadu_epi8(mask, at); }
   void get(__m512i packed, __m512i (&parts)[1]) const { parts[0] = spread(packed); }
+
+  int64_t bytes;
+  __mmask64 mask;
   Spread spread;
 };
 
@@ -146,7 +152,7 @@ void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t fir
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       __m512i parts[Codes::kParts];
-      codes.get(load(from[r] + step * Codes::kBytes), parts);
+      codes.get(load(from[r] + step * codes.step_bytes()), parts);
       sums[r] = _mm512_add_ps(sums[r], x.product(parts));
     }
   };
@@ -156,11 +162,10 @@ void multiply_rows(const AffineInput& input, const AffineRows& rows, int64_t fir
 #pragma GCC unroll 5
       for (const int64_t bytes : ahead.bytes)
         _mm_prefetch(reinterpret_cast<const char*>(at + bytes), _MM_HINT_NTA);
-      return Codes::kBytes == 64 ? _mm512_loadu_si512(at)
-                                 : _mm512_maskz_loadu_epi8(first_bytes(Codes::kBytes), at);
+      return codes.load(at);
     });
   }
-  const __mmask64 rest = first_bytes(rows.row_bytes - last * Codes::kBytes);
+  const __mmask64 rest = first_bytes(rows.row_bytes - last * codes.step_bytes());
   add(last, [&](const uint8_t* at) { return _mm512_maskz_loadu_epi8(rest, at); });
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) out[first + r] = sum_of(sums[r]);
@@ -186,9 +191,8 @@ void multiply_of(const AffineInput& input, const AffineRows& rows, float* out) {
 template <bool kPrecise>
 void multiply_by_bits(const AffineInput& input, const AffineRows& rows, float* out) {
   static constexpr decltype(&multiply_of<Codes8, kPrecise>) kByBits[] = {
-      multiply_of<Codes2, kPrecise>,      multiply_of<CodesOdd<3>, kPrecise>,
-      multiply_of<Codes4, kPrecise>,      multiply_of<CodesOdd<5>, kPrecise>,
-      multiply_of<CodesOdd<6>, kPrecise>, multiply_of<CodesOdd<7>, kPrecise>,
+      multiply_of<Codes2, kPrecise>,   multiply_of<CodesOdd, kPrecise>, multiply_of<Codes4, kPrecise>,
+      multiply_of<CodesOdd, kPrecise>, multiply_of<CodesOdd, kPrecise>, multiply_of<CodesOdd, kPrecise>,
       multiply_of<Codes8, kPrecise>};
   kByBits[input.steps.bits - 2](input, rows, out);
 }

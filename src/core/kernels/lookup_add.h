@@ -176,6 +176,20 @@ inline void add_words(Ints low, Ints high, const LookupChunk& chunk, float* to) 
                add_f32(load_floats(to + kLanes), mul_f32(scale, to_floats(sub_i32(second, center)))));
 }
 
+/// What runs once a chunk is not inlined: the loops that fetch codes in different ways share it.
+template <typename Codes, int kPlanes, int kVectors>
+[[gnu::noinline]] void add_sums(const ByteSums (&entry_sums)[kPlanes][kVectors][Codes::kSumsInVector],
+                                const LookupChunk& chunk, float* sums) {
+  for (int v = 0; v < kVectors; ++v) {
+    for (int s = 0; s < Codes::kSumsInVector; ++s) {
+      const ByteSums &low = entry_sums[0][v][s], &high = entry_sums[kPlanes - 1][v][s];
+      float* to = sums + (v * Codes::kSumsInVector + s) * 2 * kWords;
+      add_words<kPlanes>(low.even(), high.even(), chunk, to);
+      add_words<kPlanes>(low.odd, high.odd, chunk, to + kWords);
+    }
+  }
+}
+
 /// One chunk for kVectors vectors of codes. sums: kSumsInVector · 2 · kWords floats a vector. Two planes take
 /// turns, a few blocks each, so that the sums of one stay in registers and its codes in the cache.
 template <typename Codes, Fetch kFetch, int kPlanes, int kVectors>
@@ -190,14 +204,7 @@ void add_chunk(const LookupTables& tables, const LookupChunk& chunk, const CodeV
       add_blocks<Codes, kFetch, kPlanes>(tables, first, end, plane, vectors, block_stride, entry_sums[plane]);
     }
   }
-  for (int v = 0; v < kVectors; ++v) {
-    for (int s = 0; s < Codes::kSumsInVector; ++s) {
-      const ByteSums &low = entry_sums[0][v][s], &high = entry_sums[kPlanes - 1][v][s];
-      float* to = sums + (v * Codes::kSumsInVector + s) * 2 * kWords;
-      add_words<kPlanes>(low.even(), high.even(), chunk, to);
-      add_words<kPlanes>(low.odd, high.odd, chunk, to + kWords);
-    }
-  }
+  add_sums<Codes, kPlanes, kVectors>(entry_sums, chunk, sums);
 }
 
 /// The first codes of the vectors from row `first` on, which no stream has come to yet.
@@ -208,6 +215,22 @@ void fetch_heads(const LookupTables& tables, const LookupRows& rows, int first) 
     if (row >= rows.num_steps * kStepRows) return;
     for (int64_t i = 0; i < count; ++i)
       fetch<kFetch>(rows.steps[row / kStepRows] + tables.order[i] * rows.block_stride);
+  }
+}
+
+/// Rows `first` … in their order from the sums of kVectors vectors.
+template <typename Codes, int kVectors>
+[[gnu::noinline]] void write_rows(const float* sums, int first, int num_rows, float offset, float* out) {
+  const Floats shift = set_f32(offset);
+  for (int v = 0; v < kVectors; ++v) {
+    const int row = first + v * Codes::kRowsInVector;
+    if (row + Codes::kRowsInVector <= num_rows) {
+      Codes::finish(sums + v * Codes::kRowsInVector, shift, out + row);
+    } else {
+      float whole[Codes::kRowsInVector];
+      Codes::finish(sums + v * Codes::kRowsInVector, shift, whole);
+      for (int r = row; r < num_rows; ++r) out[r] = whole[r - row];
+    }
   }
 }
 
@@ -223,18 +246,7 @@ void add_vectors(const LookupTables& tables, const LookupRows& rows, int first, 
   for (int64_t c = 0; c < tables.num_chunks; ++c)
     add_chunk<Codes, kFetch, kPlanes>(tables, tables.chunks[c], vectors, rows.block_stride, sums);
   fetch_heads<Codes, kFetch, kVectors>(tables, rows, first + kVectors * Codes::kRowsInVector);
-  const Floats shift = set_f32(offset);
-  const int num_rows = rows.num_steps * kStepRows;
-  for (int v = 0; v < kVectors; ++v) {
-    const int row = first + v * Codes::kRowsInVector;
-    if (row + Codes::kRowsInVector <= num_rows) {
-      Codes::finish(sums + v * Codes::kRowsInVector, shift, out + row);
-    } else {
-      float whole[Codes::kRowsInVector];
-      Codes::finish(sums + v * Codes::kRowsInVector, shift, whole);
-      for (int r = row; r < num_rows; ++r) out[r] = whole[r - row];
-    }
-  }
+  write_rows<Codes, kVectors>(sums, first, rows.num_steps * kStepRows, offset, out);
 }
 
 /// The codes of all vectors taken at once are streams that go through memory side by side.

@@ -34,19 +34,25 @@ inline void quantize_input(const float* x, const LookupInput& input) noexcept {
   for (int64_t block = 0; block < num_padded; block += kLanes) quantize_blocks(x, input, block);
 }
 
+/// Stands for a number of pairs that the compiler does not know: loops of their own have the usual block
+/// sizes only.
+constexpr int kAnyPairs = 0;
+
 /// Dot products of a block with kLanes centroids.
 template <int kPairs>
 struct BlockProducts {
-  explicit BlockProducts(const int32_t* block) {
-    for (int p = 0; p < kPairs; ++p) x[p] = set_i32(block[p * kBlocksInGroup]);
+  BlockProducts(const int32_t* block, int num_pairs) : num_pairs(kPairs == kAnyPairs ? num_pairs : kPairs) {
+    for (int p = 0; p < count(); ++p) x[p] = set_i32(block[p * kBlocksInGroup]);
   }
+  int count() const { return kPairs == kAnyPairs ? num_pairs : kPairs; }
   Ints with(const int32_t* centroids, int vector) const {
     Ints sums = zero_ints();
-    for (int p = 0; p < kPairs; ++p)
-      sums = add_products(sums, x[p], load_ints(centroids + (vector * kPairs + p) * kLanes));
+    const int32_t* from = centroids + vector * count() * kLanes;
+    for (int p = 0; p < count(); ++p) sums = add_products(sums, x[p], load_ints(from + p * kLanes));
     return sums;
   }
-  Ints x[kPairs];
+  Ints x[kPairs == kAnyPairs ? kMaxPairs : kPairs];
+  int num_pairs;
 };
 
 /// Replaces rows 1 … 7 of 16 bytes in both halves of a plane of 256 by their differences to the row above:
@@ -83,7 +89,7 @@ void build_bytes_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][256];
   IntegerRanges ranges;
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i));
+    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     Ints low = set_i16(0x7fff), high = set_i16(-0x8000);
     for (int v = 0; v < 256 / kLanes; v += 2) {
       const Ints two = zip_upper_halves(products.with(work.codebook.shared_pairs, v),
@@ -123,7 +129,7 @@ template <int kPairs, bool kDifferences>
 void build_words_256(ChunkWork& work, Prefetcher& prefetcher) {
   FloatRanges ranges;
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i));
+    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     Floats low = set_f32(__builtin_inff()), high = set_f32(-__builtin_inff());
     for (int v = 0; v < 256 / kLanes; ++v) {
       const Floats value = scaled(products, work.codebook, v);
@@ -136,7 +142,7 @@ void build_words_256(ChunkWork& work, Prefetcher& prefetcher) {
   ranges.finish(work.ranges);
   const WordSteps steps(work.ranges, work.chunk);
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i));
+    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     const Floats low = set_f32(work.ranges.low[i]), multiplier = set_f32(steps.multiplier[i]);
     const auto words = [&](int vector) {
       return to_ints(mul_f32(sub_f32(scaled(products, work.codebook, vector), low), multiplier));
@@ -165,7 +171,7 @@ void build_bytes_16(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][2 * kLanes];
   IntegerRanges ranges;
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i));
+    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     const Ints two = pack_i32(shift_right_i32<16>(products.with(work.codebook.shared_pairs, 0)),
                               shift_right_i32<16>(products.with(work.codebook.shared_pairs, kLastOf16)));
     store_ints(upper[i], two);
@@ -187,7 +193,7 @@ template <int kPairs>
 void build_words_16(ChunkWork& work, Prefetcher& prefetcher) {
   FloatRanges ranges;
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i));
+    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     const Floats first = scaled(products, work.codebook, 0);
     const Floats last = scaled(products, work.codebook, kLastOf16);
     ranges.set(i, min_f32(first, last), max_f32(first, last));
@@ -196,7 +202,7 @@ void build_words_16(ChunkWork& work, Prefetcher& prefetcher) {
   ranges.finish(work.ranges);
   const WordSteps steps(work.ranges, work.chunk);
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i));
+    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     const auto entries = [&](int vector) {
       const Floats above = sub_f32(scaled(products, work.codebook, vector), set_f32(work.ranges.low[i]));
       return to_ints(mul_f32(above, set_f32(steps.multiplier[i])));
@@ -225,13 +231,13 @@ void build_chunk_of(ChunkWork& work, BytesAhead ahead) {
 template <bool kDifferences>
 void build_chunk(const LookupCodebook& codebook, const LookupInput& input, const LookupTables& tables,
                  LookupChunk& chunk, BytesAhead ahead) noexcept {
-  static constexpr decltype(&build_chunk_of<1, kDifferences>) kBySize[kMaxPairs] = {
-      build_chunk_of<1, kDifferences>, build_chunk_of<2, kDifferences>, build_chunk_of<3, kDifferences>,
-      build_chunk_of<4, kDifferences>, build_chunk_of<5, kDifferences>, build_chunk_of<6, kDifferences>,
-      build_chunk_of<7, kDifferences>, build_chunk_of<8, kDifferences>};
+  // Block sizes 4 and 8, and all others.
+  const auto build = codebook.num_pairs == 2   ? build_chunk_of<2, kDifferences>
+                     : codebook.num_pairs == 4 ? build_chunk_of<4, kDifferences>
+                                               : build_chunk_of<kAnyPairs, kDifferences>;
   ChunkWork work{codebook, input, tables, chunk};
   work.load_factors();
-  kBySize[codebook.num_pairs - 1](work, ahead);
+  build(work, ahead);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 // Smallest and largest entries of the tables of a chunk: vectors of candidates are kept for every block and
-// reduced for many blocks at a time, by zipping two vectors and comparing the halves.
+// reduced for many blocks at a time, by zipping two vectors and comparing the halves. What runs once a chunk
+// is not inlined: the loops of all block sizes share it.
 
 #include "core/kernels/lookup_simd.h"
 #include "core/kernels/lookup_spec.h"
@@ -16,7 +17,7 @@ class IntegerRanges {
     _mm_store_si128(low_ + place(block), least_of_lanes_i16(low));
     _mm_store_si128(high_ + place(block), greatest_of_lanes_i16(high));
   }
-  void finish(EntryRange& ranges) const {
+  [[gnu::noinline]] void finish(EntryRange& ranges) const {
     for (int first = 0; first < kMaxChunkBlocks; first += kTogether) {
       const Ints low = reduce<true>(low_ + first), high = reduce<false>(high_ + first);
       for (int half = 0; half < 2; ++half) {
@@ -62,7 +63,7 @@ class FloatRanges {
     low_[place(block)] = least_of_lanes_f32(low);
     high_[place(block)] = greatest_of_lanes_f32(high);
   }
-  void finish(EntryRange& ranges) const {
+  [[gnu::noinline]] void finish(EntryRange& ranges) const {
     for (int first = 0; first < kMaxChunkBlocks; first += kTogether) {
       const Floats low = reduce<true>(low_ + first), high = reduce<false>(high_ + first);
       store_floats(ranges.low + first, low);
@@ -110,7 +111,7 @@ struct ByteSteps {
   alignas(64) int32_t low[kMaxChunkBlocks];
   alignas(64) int32_t multiplier[kMaxChunkBlocks];
 
-  ByteSteps(const EntryRange& ranges, float unit, LookupChunk& chunk) {
+  [[gnu::noinline]] ByteSteps(const EntryRange& ranges, float unit, LookupChunk& chunk) {
     const float step = largest_step(ranges, 255.0f, kFinestStep);
     const Floats inverse = set_f32(65536.0f / step);
     for (int i = 0; i < kMaxChunkBlocks; i += kLanes) {
@@ -129,7 +130,7 @@ struct ByteSteps {
 struct WordSteps {
   alignas(64) float multiplier[kMaxChunkBlocks];
 
-  WordSteps(const EntryRange& ranges, LookupChunk& chunk) {
+  [[gnu::noinline]] WordSteps(const EntryRange& ranges, LookupChunk& chunk) {
     const double lows = sum_of_lows(ranges, 0.0);
     const float needed = largest_step(ranges, 65535.0f, 0.0f), least = least_step(lows);
     const float step = needed > least ? needed : least;
