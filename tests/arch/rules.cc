@@ -142,7 +142,6 @@ Violations dependency_violations(const std::vector<SourceFile>& files) {
         refuse("in a public header: JSON is private to .cc files");
       }
       if (starts_with(include.name, "yaml-cpp/") && own != "core/config") refuse("outside core/config");
-      if (starts_with(include.name, "CLI/") && !starts_with(own, "tools/")) refuse("outside the tools");
       if (starts_with(include.name, "gtest/") || starts_with(include.name, "gmock/"))
         refuse("outside the tests");
     }

@@ -1,7 +1,7 @@
 #include "tools/common/command_line.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "quantnoise/base/error.h"
@@ -14,75 +14,6 @@ using config::OptionSource;
 using config::OptionSpec;
 using config::OptionTable;
 using config::OptionType;
-
-/// The CLI11 side of one declared option.
-struct BoundOption {
-  const OptionSpec* spec = nullptr;
-  CLI::Option* option = nullptr;
-};
-
-/// One sub-command in CLI11.
-struct BoundCommand {
-  const Program* program = nullptr;
-  const Command* command = nullptr;
-  CLI::App* app = nullptr;
-  std::vector<BoundOption> options;
-  CLI::Option* help = nullptr;
-  CLI::Option* recipe = nullptr;  // null when the command takes none
-  CLI::Option* dump_config = nullptr;
-};
-
-bool is_positional(const Command& command, const std::string& name) {
-  return std::find(command.positional.begin(), command.positional.end(), name) != command.positional.end();
-}
-
-/// "--output,-o"; a positional option adds its bare name, so that it can be given by name too.
-std::string cli_names(const Command& command, const OptionSpec& spec) {
-  std::string names = option_flag(spec.name);
-  for (const std::string& alias : spec.aliases)
-    names += str_cat(",", option_flag(config::canonical_name(alias)));
-  if (is_positional(command, spec.name)) names += str_cat(",", spec.name);
-  return names;
-}
-
-CLI::Option* add_option(CLI::App& app, const std::string& names) {
-  CLI::Option* option = app.add_option(names, [](const CLI::results_t&) { return true; });
-  return option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->expected(1)->allow_extra_args(false);
-}
-
-CLI::Option* add_flag(CLI::App& app, const std::string& names) {
-  return app.add_flag(names)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-}
-
-/// Positional options come first, in their order: CLI11 fills them in the order of declaration.
-std::vector<const OptionSpec*> ordered_specs(const Command& command, const OptionTable& table) {
-  std::vector<const OptionSpec*> specs;
-  for (const std::string& name : command.positional) specs.push_back(&table.find(name));
-  for (const OptionSpec& spec : table.specs()) {
-    if (!is_positional(command, spec.name)) specs.push_back(&spec);
-  }
-  return specs;
-}
-
-BoundCommand bind(const Program& program, const Command& command, const OptionTable& table, CLI::App& app) {
-  BoundCommand bound;
-  bound.program = &program;
-  bound.command = &command;
-  bound.app = &app;
-  app.set_help_flag();
-  app.allow_extras();
-  for (const OptionSpec* spec : ordered_specs(command, table)) {
-    const std::string names = cli_names(command, *spec);
-    bound.options.push_back(
-        {spec, spec->type == OptionType::kBool ? add_flag(app, names) : add_option(app, names)});
-  }
-  bound.help = app.add_flag("--help,-h");
-  if (command.takes_recipe) {
-    bound.recipe = add_option(app, "--config");
-    bound.dump_config = app.add_flag("--dump-config");
-  }
-  return bound;
-}
 
 bool is_truth_value(const std::string& word) {
   return word == "true" || word == "false" || word == "True" || word == "False";
@@ -107,27 +38,90 @@ std::vector<std::string> without_lost_blanks(const std::vector<std::string>& wor
   return result;
 }
 
-/// Words as CLI11 understands them, in its order (the last one first): "--max_tokens" becomes "--max-tokens"
-/// where that is an option, as fairseq's users write both; "--flag false" becomes "--flag=false".
-std::vector<std::string> words_for_cli11(const std::string& command, const std::vector<std::string>& words,
-                                         const OptionTable& table) {
-  std::vector<std::string> result = {command};
-  bool after_flag = false;
-  for (const std::string& word : words) {
-    if (after_flag && is_truth_value(word)) {
-      result.back() += "=" + word;
-      after_flag = false;
-      continue;
+/// What the words behind a command say, by names of options.
+struct Words {
+  std::map<std::string, std::vector<std::string>> texts;
+  std::vector<std::string> extras;  ///< what nothing takes
+  std::vector<std::string> recipes;
+  bool help = false;
+  bool dump_config = false;
+};
+
+class WordReader {
+ public:
+  WordReader(const Command& command, const OptionTable& table, const std::vector<std::string>& words)
+      : command_(command), table_(table), words_(words) {}
+
+  Words read() {
+    bool options_end = false;
+    while (next_ < words_.size()) {
+      const std::string& word = words_[next_++];
+      if (options_end || !is_option(word)) {
+        take_argument(word);
+      } else if (word == "--") {
+        options_end = true;
+      } else {
+        take_option(word);
+      }
     }
-    const size_t equals = word.find('=');
-    const std::string name = config::canonical_name(word.substr(0, equals));
-    const bool known = word.starts_with("--") && table.contains(name);
-    after_flag = known && equals == std::string::npos && table.find(name).type == OptionType::kBool;
-    result.push_back(known ? "--" + name + (equals == std::string::npos ? "" : word.substr(equals)) : word);
+    return std::move(result_);
   }
-  std::reverse(result.begin(), result.end());
-  return result;
-}
+
+ private:
+  /// "-1" and "-" are none.
+  static bool is_option(const std::string& word) {
+    return word.size() > 1 && word[0] == '-' && (word[1] < '0' || word[1] > '9') && word[1] != '.';
+  }
+
+  void take_argument(const std::string& word) {
+    for (const std::string& name : command_.positional) {
+      std::vector<std::string>& texts = result_.texts[name];
+      if (!texts.empty()) continue;
+      texts.push_back(word);
+      return;
+    }
+    result_.extras.push_back(word);
+  }
+
+  /// "--name VALUE", "--name=VALUE", "-n VALUE", "-nVALUE"; underscores are dashes.
+  void take_option(const std::string& word) {
+    const bool is_long = word[1] == '-';
+    const size_t end = is_long ? std::min(word.find('='), word.size()) : 2;
+    const std::string flag = word.substr(0, end), name = config::canonical_name(flag);
+    const bool has_value = end < word.size();
+    const std::string value = has_value ? word.substr(end + (word[end] == '=' ? 1 : 0)) : "";
+    if (name == "help" || name == "h") {
+      result_.help = true;
+    } else if (command_.takes_recipe && name == "dump-config") {
+      result_.dump_config = true;
+    } else if (command_.takes_recipe && name == "config") {
+      result_.recipes.push_back(has_value ? value : following(flag));
+    } else if (!table_.contains(name)) {
+      result_.extras.push_back(word);
+    } else {
+      const OptionSpec& spec = table_.find(name);
+      const bool is_bool = spec.type == OptionType::kBool;
+      result_.texts[spec.name].push_back(has_value ? value : is_bool ? truth_value() : following(flag));
+    }
+  }
+
+  /// The next word, whatever it looks like, unless it is an option itself.
+  std::string following(const std::string& flag) {
+    const bool is_there = next_ < words_.size() && !(words_[next_].starts_with("--") &&
+                                                     table_.contains(config::canonical_name(words_[next_])));
+    QN_REQUIRE(is_there, ErrorKind::kUsage, "option ", flag, " needs a value");
+    return words_[next_++];
+  }
+  std::string truth_value() {
+    return next_ < words_.size() && is_truth_value(words_[next_]) ? words_[next_++] : "true";
+  }
+
+  const Command& command_;
+  const OptionTable& table_;
+  const std::vector<std::string>& words_;
+  size_t next_ = 0;
+  Words result_;
+};
 
 /// extras: words that nothing takes. An unknown option is named first: its value may have been taken for an
 /// argument.
@@ -141,34 +135,35 @@ std::vector<std::string> words_for_cli11(const std::string& command, const std::
               str_cat(program.name, " ", command.name, " --help lists what is expected"));
 }
 
-/// The words of an option that lacks its value, as CLI11 reports it.
-[[noreturn]] void rethrow_cli_error(const CLI::ParseError& error) {
-  std::string text = error.what();
-  const size_t colon = text.find(':');
-  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && colon != std::string::npos) {
-    throw Error(ErrorKind::kUsage, str_cat("option ", text.substr(0, colon), " needs a value"));
-  }
-  throw Error(ErrorKind::kUsage, text);
-}
-
-void require_positional(const BoundCommand& bound, const config::OptionValues& values) {
-  for (const std::string& name : bound.command->positional) {
-    QN_REQUIRE(values.is_explicit(name), ErrorKind::kUsage, bound.program->name, " ", bound.command->name,
+void require_positional(const Program& program, const Command& command, const config::OptionValues& values) {
+  for (const std::string& name : command.positional) {
+    QN_REQUIRE(values.is_explicit(name), ErrorKind::kUsage, program.name, " ", command.name,
                " needs the argument ", name);
   }
 }
 
-Invocation collect(const BoundCommand& bound, std::shared_ptr<const OptionTable> table) {
-  Invocation invocation{table, config::OptionValues(*table), {}};
-  if (bound.recipe != nullptr && bound.recipe->count() > 0) {
-    bound.program->apply_recipe(bound.recipe->results().back(), invocation.values);
+/// Positional options come first, in their order.
+std::vector<const OptionSpec*> ordered_specs(const Command& command, const OptionTable& table) {
+  std::vector<const OptionSpec*> specs;
+  for (const std::string& name : command.positional) specs.push_back(&table.find(name));
+  for (const OptionSpec& spec : table.specs()) {
+    if (std::find(specs.begin(), specs.end(), &spec) == specs.end()) specs.push_back(&spec);
   }
-  const std::vector<std::string>& repeatable = bound.command->repeatable;
-  for (const auto& [spec, option] : bound.options) {
-    const std::vector<std::string>& texts = option->results();
-    for (const std::string& text : texts) invocation.values.set(spec->name, text, OptionSource::kCommandLine);
-    const bool repeats = std::find(repeatable.begin(), repeatable.end(), spec->name) != repeatable.end();
-    if (repeats && !texts.empty()) invocation.repeated[spec->name] = texts;
+  return specs;
+}
+
+Invocation collect(const Program& program, const Command& command, const Words& words,
+                   std::shared_ptr<const OptionTable> table) {
+  Invocation invocation{table, config::OptionValues(*table), {}};
+  if (!words.recipes.empty()) program.apply_recipe(words.recipes.back(), invocation.values);
+  const std::vector<std::string>& repeatable = command.repeatable;
+  for (const OptionSpec* spec : ordered_specs(command, *table)) {
+    const auto found = words.texts.find(spec->name);
+    if (found == words.texts.end() || found->second.empty()) continue;
+    for (const std::string& text : found->second)
+      invocation.values.set(spec->name, text, OptionSource::kCommandLine);
+    if (std::find(repeatable.begin(), repeatable.end(), spec->name) != repeatable.end())
+      invocation.repeated[spec->name] = found->second;
   }
   return invocation;
 }
@@ -185,29 +180,23 @@ const Command& find_command(const Program& program, const std::string& name) {
                               : str_cat("did you mean ", nearest.front(), "?"));
 }
 
-Request parse_command(const Program& program, const Command& command, const std::vector<std::string>& words) {
+Request parse_command(const Program& program, const Command& command, const std::vector<std::string>& line) {
   auto table = std::make_shared<OptionTable>();
   command.declare(*table);
-  CLI::App root;
-  BoundCommand bound = bind(program, command, *table, *root.add_subcommand(command.name));
-  try {
-    root.parse(words_for_cli11(command.name, without_lost_blanks(words, *table), *table));
-  } catch (const CLI::ParseError& error) {
-    rethrow_cli_error(error);
-  }
+  const std::vector<std::string> parted = without_lost_blanks(line, *table);
+  const Words words = WordReader(command, *table, parted).read();
 
   Request request;
   request.command = &command;
-  if (bound.help->count() > 0) {
+  if (words.help) {
     request.kind = Request::Kind::kHelp;
     return request;
   }
-  const std::vector<std::string> extras = bound.app->remaining();
-  if (!extras.empty()) refuse_extras(program, command, *table, extras);
-  request.invocation = collect(bound, table);
-  const bool dump = bound.dump_config != nullptr && bound.dump_config->count() > 0;
-  request.kind = dump ? Request::Kind::kDumpConfig : Request::Kind::kRun;
-  if (!dump && command.requires_positional) require_positional(bound, request.invocation->values);
+  if (!words.extras.empty()) refuse_extras(program, command, *table, words.extras);
+  request.invocation = collect(program, command, words, table);
+  request.kind = words.dump_config ? Request::Kind::kDumpConfig : Request::Kind::kRun;
+  if (!words.dump_config && command.requires_positional)
+    require_positional(program, command, request.invocation->values);
   return request;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// From the words of the command line to values of declared options. CLI11 splits the words; types, ranges,
-// defaults and messages are those of the declarations.
+// From the words of the command line to values of declared options; types, ranges, defaults and messages are
+// those of the declarations.
 
 #include <optional>
 #include <string>
