@@ -29,7 +29,7 @@ const text::Tokenizer& read_tokenizer(const codec::ByteBlock& blob) {
 
 /// What the file remembers of the training task: history, key "task".
 std::map<std::string, std::string> read_task_options(const std::string& history_json) {
-  const auto history = nlohmann::json::parse(history_json, nullptr, /*allow_exceptions=*/false);
+  const auto history = nlohmann::json::parse(std::string_view(history_json), nullptr, false);
   std::map<std::string, std::string> options;
   if (!history.is_object() || !history.contains("task") || !history["task"].is_object()) return options;
   for (const auto& [name, value] : history["task"].items()) {

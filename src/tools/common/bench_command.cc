@@ -7,8 +7,9 @@
 
 #include "quantnoise/base/parallel.h"
 #include "quantnoise/config/option_group.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "tools/common/bench_measure.h"
+#include "tools/common/json_object.h"
 #include "tools/common/terminal.h"
 #include "tools/common/version.h"
 
@@ -53,15 +54,15 @@ json layers_json(const runtime::LanguageModel& model, const runtime::LanguageMod
                  const BenchSettings& settings, int num_threads, int64_t batch) {
   json rows = json::array();
   for (const LayerTime& time : time_layers(model, dense, settings, num_threads, batch)) {
-    json row = {{"layer", time.layer->name},
-                {"scheme", time.layer->scheme},
-                {"rows", time.layer->rows},
-                {"columns", time.layer->cols},
-                {"threads", num_threads},
-                {"batch", batch},
-                {"kernel", time.layer->matrix->kernel_name(batch, settings.arithmetic)},
-                {"bytes", time.layer->weight_bytes},
-                {"microseconds", time.microseconds}};
+    json row = json_object({{"layer", time.layer->name},
+                            {"scheme", time.layer->scheme},
+                            {"rows", time.layer->rows},
+                            {"columns", time.layer->cols},
+                            {"threads", num_threads},
+                            {"batch", batch},
+                            {"kernel", time.layer->matrix->kernel_name(batch, settings.arithmetic)},
+                            {"bytes", time.layer->weight_bytes},
+                            {"microseconds", time.microseconds}});
     if (dense != nullptr) {
       row["dense_microseconds"] = time.dense_microseconds;
       row["speedup"] = time.dense_microseconds / time.microseconds;
@@ -74,11 +75,11 @@ json layers_json(const runtime::LanguageModel& model, const runtime::LanguageMod
 json model_json(const std::vector<std::shared_ptr<const runtime::LanguageModel>>& models,
                 const BenchSettings& settings, int num_threads, int64_t batch) {
   const std::vector<ModelSpeed> speeds = time_models(models, settings, num_threads, batch);
-  json row = {{"threads", num_threads},
-              {"batch", batch},
-              {"prompt_tokens_per_second", speeds[0].prompt},
-              {"generated_tokens_per_second", speeds[0].generation},
-              {"bytes_a_step", bytes_a_step(*models[0])}};
+  json row = json_object({{"threads", num_threads},
+                          {"batch", batch},
+                          {"prompt_tokens_per_second", speeds[0].prompt},
+                          {"generated_tokens_per_second", speeds[0].generation},
+                          {"bytes_a_step", bytes_a_step(*models[0])}});
   if (speeds.size() > 1) {
     row["dense_prompt_tokens_per_second"] = speeds[1].prompt;
     row["dense_generated_tokens_per_second"] = speeds[1].generation;
@@ -183,16 +184,15 @@ int run(const Invocation& invocation) {
     }
   }
   print_status("");
-  const json bench = {{"version", kVersion},
-                      {"model", path},
-                      {"arithmetic", values.get_bool("fast") ? "fast (8-bit tables)" : "precise"},
-                      {"cpu", kernels::cpu_description()},
-                      {"prompt_tokens", settings.prompt_tokens},
-                      {"new_tokens", settings.new_tokens},
-                      {"layers", layers},
-                      {"whole", whole}};
-  print_text(values.get_bool("json") ? bench.dump(2, ' ', false, json::error_handler_t::replace) + "\n"
-                                     : text_of(bench));
+  const json bench = json_object({{"version", kVersion},
+                                  {"model", path},
+                                  {"arithmetic", values.get_bool("fast") ? "fast (8-bit tables)" : "precise"},
+                                  {"cpu", kernels::cpu_description()},
+                                  {"prompt_tokens", settings.prompt_tokens},
+                                  {"new_tokens", settings.new_tokens},
+                                  {"layers", layers},
+                                  {"whole", whole}});
+  print_text(values.get_bool("json") ? json_text(bench, 2) + "\n" : text_of(bench));
   return 0;
 }
 

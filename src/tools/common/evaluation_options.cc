@@ -8,6 +8,7 @@
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
 #include "quantnoise/config/option_group.h"
+#include "tools/common/json_object.h"
 #include "tools/common/terminal.h"
 
 namespace quantnoise::tool {
@@ -69,7 +70,7 @@ void print_word_stats(const std::vector<search::WordStat>& stats) {
 }
 
 void print_summary(const config::OptionValues& values, const EvaluationSummary& summary) {
-  const nlohmann::json results = {
+  const std::string text = json_text(json_object({
       {"path", summary.path},
       {"split", summary.text},
       {"loss", summary.sum.loss()},
@@ -78,11 +79,11 @@ void print_summary(const config::OptionValues& values, const EvaluationSummary& 
       {"tokens_of_probability_zero", summary.sum.num_skipped},
       {"samples", summary.num_samples},
       {"tokens_per_sample", summary.tokens_per_sample},
-      {"sample_break_mode", std::string(text::break_mode_name(summary.sample_break_mode))},
+      {"sample_break_mode", text::break_mode_name(summary.sample_break_mode)},
       {"context_window", summary.context_window},
       {"precision", summary.precision},
-      {"seconds", summary.seconds}};
-  const std::string text = results.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      {"seconds", summary.seconds},
+  }));
   if (!values.get_string("results-json").empty())
     base::write_text_file(values.get_string("results-json"), text + "\n");
   if (values.get_string("log-format") == "json") {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "quantnoise/config/option_group.h"
+#include "tools/common/json_object.h"
 #include "tools/common/terminal.h"
 
 namespace quantnoise::tool {
@@ -93,12 +94,11 @@ void print_generated(const std::vector<search::GeneratedText>& texts, const conf
       print_result(generated.text);
       continue;
     }
-    const nlohmann::json object = {{"prompt", generated.prompt},
-                                   {"text", generated.text},
-                                   {"tokens", generated.num_tokens},
-                                   {"log_prob", generated.log_prob},
-                                   {"ended", generated.ended}};
-    print_result(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_result(json_text(json_object({{"prompt", generated.prompt},
+                                        {"text", generated.text},
+                                        {"tokens", generated.num_tokens},
+                                        {"log_prob", generated.log_prob},
+                                        {"ended", generated.ended}})));
   }
 }
 

@@ -1,14 +1,15 @@
 // qn-run info: what this program will do with a model on this machine.
 
 #include <algorithm>
-#include <iomanip>
+#include <array>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <optional>
 
 #include "quantnoise/base/parallel.h"
 #include "quantnoise/config/option_group.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/runtime/language_model.h"
+#include "tools/common/json_object.h"
 #include "tools/common/session_options.h"
 #include "tools/common/terminal.h"
 #include "tools/common/version.h"
@@ -32,17 +33,9 @@ void declare(config::OptionTable& table) {
 
 std::vector<std::string> kernel_sets() {
   std::vector<std::string> names;
-  for (const kernels::KernelTable* table : kernels::available_kernel_tables())
+  for (const kernels::InstructionSet* table : kernels::available_instruction_sets())
     names.emplace_back(table->name);
   return names;
-}
-
-json machine_json(const runtime::SessionOptions& options) {
-  return {{"version", kVersion},
-          {"cpu", kernels::cpu_description()},
-          {"threads", options.num_threads},
-          {"kernels", kernels::kernel_table().name},
-          {"kernels_available", kernel_sets()}};
 }
 
 /// How products of n rows are computed.
@@ -51,23 +44,44 @@ std::string computed_by(const runtime::LayerReport& layer, int64_t n, runtime::A
   return layer.matrix->kernel_name(n, arithmetic);
 }
 
+/// How products with one row and with many are computed.
+struct Computed {
+  std::string one_row, many_rows;
+};
+
+Computed computed(const runtime::LayerReport& layer, runtime::Arithmetic arithmetic) {
+  if (layer.matrix != nullptr)
+    return {computed_by(layer, 1, arithmetic), computed_by(layer, kManyRows, arithmetic)};
+  if (layer.kind == "embedding") return {"rows decoded", "rows decoded"};
+  return {};
+}
+
+// ---- JSON
+// ----------------------------------------------------------------------------------------------------------
+
+json machine_json(const runtime::SessionOptions& options) {
+  json sets = json::array();
+  for (const std::string& name : kernel_sets()) sets.push_back(name);
+  return json_object({{"version", kVersion},
+                      {"cpu", kernels::cpu_description()},
+                      {"threads", options.num_threads},
+                      {"kernels", kernels::instruction_set().name},
+                      {"kernels_available", sets}});
+}
+
 json layer_json(const runtime::LayerReport& layer, runtime::Arithmetic arithmetic) {
-  json object = {{"name", layer.name},
-                 {"kind", layer.kind},
-                 {"scheme", layer.scheme},
-                 {"rows", layer.rows},
-                 {"columns", layer.cols},
-                 {"stored_bytes", layer.stored_bytes},
-                 {"owned_bytes", layer.owned_bytes}};
+  json object = json_object({{"name", layer.name},
+                             {"kind", layer.kind},
+                             {"scheme", layer.scheme},
+                             {"rows", layer.rows},
+                             {"columns", layer.cols},
+                             {"stored_bytes", layer.stored_bytes},
+                             {"owned_bytes", layer.owned_bytes}});
+  const Computed by = computed(layer, arithmetic);
   if (!layer.tied_to.empty()) object["tied_to"] = layer.tied_to;
   if (!layer.input.empty()) object["input"] = layer.input;
-  if (layer.matrix != nullptr) {
-    object["one_row"] = computed_by(layer, 1, arithmetic);
-    object["many_rows"] = computed_by(layer, kManyRows, arithmetic);
-  } else if (layer.kind == "embedding") {
-    object["one_row"] = "rows decoded";
-    object["many_rows"] = "rows decoded";
-  }
+  if (!by.one_row.empty()) object["one_row"] = by.one_row;
+  if (!by.many_rows.empty()) object["many_rows"] = by.many_rows;
   return object;
 }
 
@@ -77,85 +91,81 @@ json model_json(const runtime::Session& session) {
   json layers = json::array();
   for (const runtime::LayerReport& layer : model.layers())
     layers.push_back(layer_json(layer, session.options().arithmetic));
-  return {{"path", model.name()},
-          {"architecture", model.architecture()},
-          {"vocabulary", model.vocab_size()},
-          {"positions", model.max_positions()},
-          {"tokenizer", std::string(model.tokenizer().name())},
-          {"layers", layers},
-          {"memory",
-           {{"file", memory.file},
-            {"weights", memory.weights},
-            {"cache_a_token", session.cache_bytes_a_token()},
-            {"work_at_most", session.options().work_bytes}}}};
+  return json_object({{"path", model.name()},
+                      {"architecture", model.architecture()},
+                      {"vocabulary", model.vocab_size()},
+                      {"positions", model.max_positions()},
+                      {"tokenizer", model.tokenizer().name()},
+                      {"layers", layers},
+                      {"memory", json_object({{"file", memory.file},
+                                              {"weights", memory.weights},
+                                              {"cache_a_token", session.cache_bytes_a_token()},
+                                              {"work_at_most", session.options().work_bytes}})}});
 }
 
 // ---- text
 // ----------------------------------------------------------------------------------------------------------
 
-std::string machine_text(const json& machine) {
-  std::string text = str_cat("qn-run      ", kVersion, "\n");
-  text += str_cat("threads     ", machine["threads"].get<int>(), "\n");
-  text += str_cat("cpu         ", machine["cpu"].get<std::string>(), "\n");
-  return text +
-         str_cat("kernels     ", machine["kernels"].get<std::string>(),
-                 " (available: ", join(machine["kernels_available"].get<std::vector<std::string>>(), ", "),
+std::string machine_text(const runtime::SessionOptions& options) {
+  return str_cat("qn-run      ", kVersion, "\n", "threads     ", options.num_threads, "\n", "cpu         ",
+                 kernels::cpu_description(), "\n", "kernels     ", kernels::instruction_set().name,
+                 " (available: ", join(kernel_sets(), ", "),
                  "; the environment variable QN_CPU forces one)\n");
 }
 
-std::string layer_kernels(const json& layer) {
-  const std::string one = layer.value("one_row", ""), many = layer.value("many_rows", "");
-  return one == many ? one : str_cat(one, "; many rows: ", many);
+std::string remark_of(const runtime::LayerReport& layer, runtime::Arithmetic arithmetic) {
+  const Computed by = computed(layer, arithmetic);
+  std::string remark = by.one_row;
+  if (by.one_row != by.many_rows) remark += str_cat("; many rows: ", by.many_rows);
+  if (!layer.input.empty()) remark += str_cat("; input ", layer.input);
+  if (!layer.tied_to.empty()) remark += str_cat("; = ", layer.tied_to);
+  return remark;
 }
 
-std::string layers_text(const json& layers) {
-  std::vector<std::vector<std::string>> rows = {{"layer", "scheme", "shape", "bytes", "computed by"}};
-  for (const json& layer : layers) {
-    std::string remark = layer_kernels(layer);
-    if (layer.contains("input")) remark += str_cat("; input ", layer["input"].get<std::string>());
-    if (layer.contains("tied_to")) remark += str_cat("; = ", layer["tied_to"].get<std::string>());
-    rows.push_back({layer["name"], layer["scheme"],
-                    str_cat(layer["rows"].get<int64_t>(), " x ", layer["columns"].get<int64_t>()),
-                    str_cat(layer["stored_bytes"].get<int64_t>()), remark});
+std::string layers_text(const runtime::Session& session) {
+  std::vector<std::array<std::string, 5>> rows = {{"layer", "scheme", "shape", "bytes", "computed by"}};
+  for (const runtime::LayerReport& layer : session.model().layers()) {
+    rows.push_back({layer.name, layer.scheme, str_cat(layer.rows, " x ", layer.cols),
+                    str_cat(layer.stored_bytes), remark_of(layer, session.options().arithmetic)});
   }
-  std::vector<size_t> widths(4, 0);
+  size_t widths[4] = {};
   for (const auto& row : rows) {
-    for (size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < 4; ++i) widths[i] = std::max(widths[i], row[i].size());
   }
-  std::ostringstream out;
+  std::string text;
   for (const auto& row : rows) {
-    for (size_t i = 0; i < widths.size(); ++i)
-      out << "  " << (i == 3 ? std::right : std::left) << std::setw(static_cast<int>(widths[i])) << row[i];
-    out << "  " << row[4] << '\n';
+    for (size_t i = 0; i < 4; ++i) {
+      const std::string blanks(widths[i] - row[i].size(), ' ');
+      text += i == 3 ? str_cat("  ", blanks, row[i]) : str_cat("  ", row[i], blanks);
+    }
+    text += str_cat("  ", row[4], "\n");
   }
-  return out.str();
+  return text;
 }
 
-std::string model_text(const json& model) {
-  const json& memory = model["memory"];
-  return str_cat("\n", model["path"].get<std::string>(), ": ", model["architecture"].get<std::string>(), ", ",
-                 model["vocabulary"].get<int64_t>(), " words (", model["tokenizer"].get<std::string>(), "), ",
-                 model["positions"].get<int64_t>(), " positions\n\n", layers_text(model["layers"]),
-                 "\nmemory: file ", memory["file"].get<int64_t>(), " bytes, mapped; beside it ",
-                 memory["weights"].get<int64_t>(), "; cache ", memory["cache_a_token"].get<int64_t>(),
-                 " a token; buffers about ", memory["work_at_most"].get<int64_t>(), "\n");
+std::string model_text(const runtime::Session& session) {
+  const runtime::LanguageModel& model = session.model();
+  const runtime::MemoryReport memory = session.memory();
+  return str_cat("\n", model.name(), ": ", model.architecture(), ", ", model.vocab_size(), " words (",
+                 model.tokenizer().name(), "), ", model.max_positions(), " positions\n\n",
+                 layers_text(session), "\nmemory: file ", memory.file, " bytes, mapped; beside it ",
+                 memory.weights, "; cache ", session.cache_bytes_a_token(), " a token; buffers about ",
+                 session.options().work_bytes, "\n");
 }
 
 int run(const Invocation& invocation) {
   const config::OptionValues& values = invocation.values;
   const runtime::SessionOptions options = session_options(values);
-  json machine = machine_json(options);
-  if (!values.is_explicit("model")) {
-    print_text(values.get_bool("json") ? machine.dump(2) + "\n" : machine_text(machine));
-    return 0;
-  }
-  const runtime::Session session(runtime::LanguageModel::open(values.get_string("model")), options);
-  const json model = model_json(session);
-  if (values.get_bool("json")) {
-    machine["model"] = model;
-    print_text(machine.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  const bool as_json = values.get_bool("json");
+  std::optional<runtime::Session> session;
+  if (values.is_explicit("model"))
+    session.emplace(runtime::LanguageModel::open(values.get_string("model")), options);
+  if (as_json) {
+    json object = machine_json(options);
+    if (session) object["model"] = model_json(*session);
+    print_text(json_text(object, 2) + "\n");
   } else {
-    print_text(machine_text(machine) + model_text(model));
+    print_text(machine_text(options) + (session ? model_text(*session) : ""));
   }
   return 0;
 }
