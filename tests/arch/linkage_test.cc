@@ -77,5 +77,15 @@ TEST(LinkageTest, TheRunnerLoadsTheSystemsLibrariesAlone) {
   EXPECT_GT(count, 2);
 }
 
+TEST(LinkageTest, TheRunnerStaysWithinOneMebibyte) {
+  const fs::path runner = fs::path(QN_BINARY_DIR) / "bin" / "qn-run";
+  if (!QN_IS_RELEASE || !fs::exists(runner)) GTEST_SKIP() << "qn-run is not built as it ships";
+  const fs::path stripped = fs::path(testing::TempDir()) / "quantnoise_stripped_runner";
+  output_of("strip -o '" + stripped.string() + "' '" + runner.string() + "'");
+  EXPECT_LE(fs::file_size(stripped), 1024u * 1024u)
+      << "what grew: nm -S -C --size-sort " << runner << "; see docs/architecture.md, 'What ships is small'";
+  fs::remove(stripped);
+}
+
 }  // namespace
 }  // namespace quantnoise::arch
