@@ -15,7 +15,7 @@
 #include "quantnoise/codec/affine.h"
 #include "quantnoise/codec/affine_noise.h"
 #include "quantnoise/codec/observer.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 
 namespace {
 

@@ -24,7 +24,7 @@
 #include "quantnoise/base/random.h"
 #include "quantnoise/codec/noise.h"
 #include "quantnoise/codec/product.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 
 namespace {
 
@@ -75,7 +75,7 @@ int run_kmeans(std::map<std::string, std::string> options) {
   std::cout.precision(9);
   std::cout << "{\"seconds\": [" << quantnoise::join(seconds, ", ")
             << "], \"objective\": " << report.objective << ", \"iterations\": " << report.iterations
-            << ", \"kernels\": \"" << quantnoise::kernels::kernel_table().name << "\"}\n";
+            << ", \"kernels\": \"" << quantnoise::kernels::instruction_set().name << "\"}\n";
   return 0;
 }
 

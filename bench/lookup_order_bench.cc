@@ -14,7 +14,7 @@
 
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/random.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

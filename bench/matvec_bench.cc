@@ -23,7 +23,7 @@
 #include <sstream>
 
 #include "quantnoise/base/parallel.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "random_matrices.h"
 
 namespace {

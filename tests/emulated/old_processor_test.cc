@@ -64,7 +64,7 @@ class OldProcessor : public ::testing::Test {
   std::string emulator_;
 };
 
-constexpr const char* kOwnSet = "--gtest_filter=KernelTable.DescriptionNamesTheSetInUse";
+constexpr const char* kOwnSet = "--gtest_filter=InstructionSet.DescriptionNamesTheSetInUse";
 // Emulators before version 8 take the wrong register for the index of a gather.
 constexpr const char* kWithoutGathers = "--gtest_filter=-*LookupSets*avx2";
 

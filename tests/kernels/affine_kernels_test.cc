@@ -12,22 +12,33 @@
 
 #include "quantnoise/base/random.h"
 #include "quantnoise/kernels/affine.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 
 namespace quantnoise::kernels {
 namespace {
 
-std::vector<const AffineKernels*> runnable_sets() {
-  std::vector<const AffineKernels*> sets;
-  for (const KernelTable* table : available_kernel_tables()) {
+struct AffineTables {
+  const AffineCodeKernels* codes;
+  const AffineValueKernels* values;
+  const AffineNoiseKernels* noise;
+  const AffineRangeKernels* ranges;
+};
+
+std::vector<AffineTables> runnable_tables() {
+  std::vector<AffineTables> tables;
+  for (const InstructionSet* table : available_instruction_sets()) {
     const std::string_view name = table->name;
-    if (name == "portable") sets.push_back(&kAffinePortable);
+    if (name == "portable")
+      tables.push_back(
+          {&kAffineCodePortable, &kAffineValuePortable, &kAffineNoisePortable, &kAffineRangePortable});
 #if defined(__x86_64__)
-    if (name == "avx2") sets.push_back(&kAffineAvx2);
-    if (name == "avx512") sets.push_back(&kAffineAvx512);
+    if (name == "avx2")
+      tables.push_back({&kAffineCodeAvx2, &kAffineValueAvx2, &kAffineNoiseAvx2, &kAffineRangeAvx2});
+    if (name == "avx512")
+      tables.push_back({&kAffineCodeAvx512, &kAffineValueAvx512, &kAffineNoiseAvx512, &kAffineRangeAvx512});
 #endif
   }
-  return sets;
+  return tables;
 }
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -94,9 +105,12 @@ void expect_same(float found, float expected, const std::string& place) {
   }
 }
 
-class AffineKernelsTest : public ::testing::TestWithParam<const AffineKernels*> {
+class AffineKernelsTest : public ::testing::TestWithParam<AffineTables> {
  protected:
-  const AffineKernels& kernel_ = *GetParam();
+  const AffineCodeKernels& codes_ = *GetParam().codes;
+  const AffineValueKernels& values_ = *GetParam().values;
+  const AffineNoiseKernels& noise_ = *GetParam().noise;
+  const AffineRangeKernels& ranges_ = *GetParam().ranges;
 
   // Calls run(grid, step, count, offset): ranges of every size, that start at the first or second element.
   template <typename Run>
@@ -117,7 +131,7 @@ TEST_P(AffineKernelsTest, Codes) {
   for_each_range([&](const Grid& grid, const AffineStep& step, int64_t count, int64_t offset) {
     const std::vector<float> x = sample(grid);
     std::vector<uint8_t> codes(kMaxCount + 3, 0xee);
-    kernel_.quantize(step, x.data() + offset, count, codes.data() + 1);
+    codes_.quantize(step, x.data() + offset, count, codes.data() + 1);
     for (int64_t i = 0; i < count; ++i) {
       const float value = x[static_cast<size_t>(offset + i)];
       ASSERT_EQ(codes[static_cast<size_t>(1 + i)], code_of(grid, value)) << value << " / " << grid.scale;
@@ -133,8 +147,8 @@ TEST_P(AffineKernelsTest, Decoding) {
     for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint8_t>(i % (1u << grid.bits));
     std::vector<float> out(kMaxCount + 3, 9.0f);
     std::vector<uint16_t> half(kMaxCount + 3, 9);
-    kernel_.dequantize_f32(step, codes.data() + offset, count, out.data() + 1);
-    kernel_.dequantize_bf16(step, codes.data() + offset, count, half.data() + 1);
+    codes_.dequantize_f32(step, codes.data() + offset, count, out.data() + 1);
+    codes_.dequantize_bf16(step, codes.data() + offset, count, half.data() + 1);
     for (int64_t i = 0; i < count; ++i) {
       const float expected = decoded(grid, codes[static_cast<size_t>(offset + i)]);
       expect_same(out[static_cast<size_t>(1 + i)], expected, "fp32");
@@ -152,9 +166,9 @@ TEST_P(AffineKernelsTest, FakeQuantization) {
     const std::vector<uint16_t> x_half = to_bf16(x);
     std::vector<float> out(kMaxCount + 3, 9.0f);
     std::vector<uint16_t> half(kMaxCount + 3, 9), narrow(kMaxCount + 3, 9);
-    kernel_.fake_quantize_f32(step, x.data() + offset, count, out.data() + 1);
-    kernel_.fake_quantize_bf16(step, x_half.data() + offset, count, half.data() + 1);
-    kernel_.fake_quantize_f32_to_bf16(step, x.data() + offset, count, narrow.data() + 1);
+    values_.fake_quantize_f32(step, x.data() + offset, count, out.data() + 1);
+    values_.fake_quantize_bf16(step, x_half.data() + offset, count, half.data() + 1);
+    values_.fake_quantize_f32_to_bf16(step, x.data() + offset, count, narrow.data() + 1);
     for (int64_t i = 0; i < count; ++i) {
       const auto at = static_cast<size_t>(1 + i), from = static_cast<size_t>(offset + i);
       expect_same(out[at], value_of(grid, x[from]), std::to_string(x[from]));
@@ -172,8 +186,8 @@ TEST_P(AffineKernelsTest, FakeQuantizationInPlace) {
   const AffineStep step = affine_step(grid.scale, grid.zero_point, grid.bits);
   const std::vector<float> x = sample(grid);
   std::vector<float> out(x.size()), in_place = x;
-  kernel_.fake_quantize_f32(step, x.data(), static_cast<int64_t>(x.size()), out.data());
-  kernel_.fake_quantize_f32(step, in_place.data(), static_cast<int64_t>(x.size()), in_place.data());
+  values_.fake_quantize_f32(step, x.data(), static_cast<int64_t>(x.size()), out.data());
+  values_.fake_quantize_f32(step, in_place.data(), static_cast<int64_t>(x.size()), in_place.data());
   EXPECT_EQ(in_place, out);
 }
 
@@ -192,9 +206,9 @@ TEST_P(AffineKernelsTest, NoiseFollowsTheDraws) {
       for (const int64_t count : kCounts) {
         std::vector<float> out(kMaxCount + 2, 9.0f);
         std::vector<uint16_t> half(kMaxCount + 2, 9), narrow(kMaxCount + 2, 9);
-        kernel_.noise_f32(step, draws, first, x.data(), count, out.data() + 1);
-        kernel_.noise_bf16(step, draws, first, x_half.data(), count, half.data() + 1);
-        kernel_.noise_f32_to_bf16(step, draws, first, x.data(), count, narrow.data() + 1);
+        noise_.noise_f32(step, draws, first, x.data(), count, out.data() + 1);
+        noise_.noise_bf16(step, draws, first, x_half.data(), count, half.data() + 1);
+        noise_.noise_f32_to_bf16(step, draws, first, x.data(), count, narrow.data() + 1);
         for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
           const bool drawn = is_drawn(first + i);
           expect_same(out[i + 1], drawn ? value_of(grid, x[i]) : x[i], std::to_string(first + i));
@@ -214,7 +228,7 @@ TEST_P(AffineKernelsTest, Extremes) {
     for (const size_t offset : {0u, 1u}) {
       const std::vector<float> x = sample(kGrids[0]);
       MinMax seen{1e37f, -1e37f, true}, expected = seen;
-      kernel_.min_max(x.data() + offset, count, &seen);
+      values_.min_max(x.data() + offset, count, &seen);
       for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
         expected.min = std::fmin(expected.min, x[offset + i]);
         expected.max = std::fmax(expected.max, x[offset + i]);
@@ -229,13 +243,13 @@ TEST_P(AffineKernelsTest, Extremes) {
       std::vector<float> x(35, 3e38f);
       x[i] = bad;
       MinMax seen;
-      kernel_.min_max(x.data(), 35, &seen);
+      values_.min_max(x.data(), 35, &seen);
       EXPECT_FALSE(seen.finite) << i;
     }
   }
   const float zeros[] = {-0.0f, 0.0f, -0.0f};
   MinMax seen{-0.0f, -0.0f, true};
-  kernel_.min_max(zeros, 3, &seen);
+  values_.min_max(zeros, 3, &seen);
   EXPECT_FALSE(std::signbit(seen.min));
   EXPECT_FALSE(std::signbit(seen.max));
 }
@@ -247,7 +261,7 @@ TEST_P(AffineKernelsTest, Histograms) {
   for (int i = 0; i < 200; ++i) x.push_back(static_cast<float>(i) * 0.031f - 3);
   for (size_t count = 0; count <= x.size(); ++count) {
     std::vector<int64_t> counts(50), expected(50);
-    kernel_.histogram(bins, x.data(), static_cast<int64_t>(count), counts.data());
+    ranges_.histogram(bins, x.data(), static_cast<int64_t>(count), counts.data());
     for (size_t i = 0; i < count; ++i) {
       const double bin = std::floor(double{x[i]} * 8) + 20;
       ++expected[static_cast<size_t>(std::fmin(std::fmax(bin, 0.0), 49.0))];
@@ -261,7 +275,7 @@ TEST_P(AffineKernelsTest, HistogramsOfWideBins) {
   const HistogramBins bins{0x1p-100f, -1, 2};
   const float x[] = {-1e-30f, -1e-45f, 1e-30f, -1e29f};
   int64_t counts[2] = {0, 0};
-  kernel_.histogram(bins, x, 4, counts);
+  ranges_.histogram(bins, x, 4, counts);
   EXPECT_EQ(counts[0], 3);
   EXPECT_EQ(counts[1], 1);
 }
@@ -274,8 +288,8 @@ TEST_P(AffineKernelsTest, FitSumsAreThoseOfThePortableSet) {
       if (i % 3 == 0 || std::abs(x[i]) > 1e6f * grid.scale) x[i] = x[i > 0 ? i - 1 : 1] * 301.7f;
     }
     AffineFit fit{1, 2, 3}, portable = fit;
-    kernel_.fit(step, x.data() + offset, count, &fit);
-    kAffinePortable.fit(step, x.data() + offset, count, &portable);
+    ranges_.fit(step, x.data() + offset, count, &fit);
+    kAffineRangePortable.fit(step, x.data() + offset, count, &portable);
     ASSERT_EQ(std::bit_cast<uint64_t>(fit.squared_error), std::bit_cast<uint64_t>(portable.squared_error));
     ASSERT_EQ(std::bit_cast<uint64_t>(fit.cross), std::bit_cast<uint64_t>(portable.cross));
     ASSERT_EQ(std::bit_cast<uint64_t>(fit.squares), std::bit_cast<uint64_t>(portable.squares));
@@ -293,8 +307,8 @@ TEST_P(AffineKernelsTest, FitSumsAreThoseOfThePortableSet) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, AffineKernelsTest, ::testing::ValuesIn(runnable_sets()),
-                         [](const auto& info) { return std::string(info.param->name); });
+INSTANTIATE_TEST_SUITE_P(Sets, AffineKernelsTest, ::testing::ValuesIn(runnable_tables()),
+                         [](const auto& info) { return std::string(info.param.codes->name); });
 
 TEST(AffineDraws, TheThresholdHasSixteenBits) {
   const base::RandomStream stream(1, 2, 3, 4);
@@ -309,9 +323,9 @@ TEST(AffineDraws, TheThresholdHasSixteenBits) {
 TEST(AffineKernels, TheSetFollowsTheTable) {
   // There is none of its own for VNNI and VBMI: it gains nothing from them. NEON belongs to the baseline of
   // its processors: compilers use it in the portable loops.
-  const std::string_view name = kernel_table().name;
+  const std::string_view name = instruction_set().name;
   const std::string_view own = name == "avx512vnni" ? "avx512" : name == "neon" ? "portable" : name;
-  EXPECT_EQ(std::string_view(affine_kernels().name), own);
+  EXPECT_EQ(std::string_view(affine_code_kernels().name), own);
 }
 
 }  // namespace

@@ -117,7 +117,7 @@ std::vector<float> input_of(const std::string& kind, int64_t cols) {
   return x;
 }
 
-class AffineProduct : public ::testing::TestWithParam<const KernelTable*> {
+class AffineProduct : public ::testing::TestWithParam<const InstructionSet*> {
  protected:
   const AffineProductKernels& set() const { return product_set(GetParam()->name); }
 };
@@ -201,7 +201,7 @@ TEST_P(AffineProduct, UnpacksEveryWidth) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, AffineProduct, ::testing::ValuesIn(available_kernel_tables()),
+INSTANTIATE_TEST_SUITE_P(Sets, AffineProduct, ::testing::ValuesIn(available_instruction_sets()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 }  // namespace

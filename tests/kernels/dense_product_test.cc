@@ -21,7 +21,7 @@ const DenseProductKernels& dense_set(std::string_view name) {
   return kDenseProductPortable;
 }
 
-class DenseProduct : public ::testing::TestWithParam<const KernelTable*> {
+class DenseProduct : public ::testing::TestWithParam<const InstructionSet*> {
  protected:
   const DenseProductKernels& set() const { return dense_set(GetParam()->name); }
 };
@@ -90,7 +90,7 @@ TEST_P(DenseProduct, EveryTypeAndSize) {
   expect_products<uint16_t>(set().multiply_bf16, kDenseProductPortable.widen_bf16);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, DenseProduct, ::testing::ValuesIn(available_kernel_tables()),
+INSTANTIATE_TEST_SUITE_P(Sets, DenseProduct, ::testing::ValuesIn(available_instruction_sets()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "quantnoise/base/random.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/kernels/lookup.h"
 
 namespace quantnoise::kernels {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr EntryWidth kWidths[] = {EntryWidth::k8Bits, EntryWidth::k16Bits};
 
-class LookupSets : public ::testing::TestWithParam<const KernelTable*> {
+class LookupSets : public ::testing::TestWithParam<const InstructionSet*> {
  protected:
   const LookupKernels& set() const { return lookup_set(GetParam()->name); }
 };
@@ -136,7 +136,7 @@ TEST_P(LookupSets, CentroidsThatHardlyDifferKeepTheirCommonPart) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LookupSets, ::testing::ValuesIn(available_kernel_tables()),
+INSTANTIATE_TEST_SUITE_P(All, LookupSets, ::testing::ValuesIn(available_instruction_sets()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 LookupRun plan_of(std::vector<float> x) {

@@ -72,7 +72,7 @@ struct PanelProblem {
   CodeStep step;
 };
 
-class PanelSets : public ::testing::TestWithParam<const KernelTable*> {
+class PanelSets : public ::testing::TestWithParam<const InstructionSet*> {
  protected:
   const PanelKernels& set() const { return panel_set(GetParam()->name); }
 };
@@ -140,7 +140,7 @@ TEST_P(PanelSets, VectorProductIsThatOfTheDecodedWeight) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PanelSets, ::testing::ValuesIn(available_kernel_tables()),
+INSTANTIATE_TEST_SUITE_P(All, PanelSets, ::testing::ValuesIn(available_instruction_sets()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 }  // namespace

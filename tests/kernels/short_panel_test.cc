@@ -21,7 +21,7 @@ const BytePanelKernels& byte_set(std::string_view name) {
   return kBytePanelPortable;
 }
 
-class BytePanels : public ::testing::TestWithParam<const KernelTable*> {};
+class BytePanels : public ::testing::TestWithParam<const InstructionSet*> {};
 
 TEST_P(BytePanels, EqualIntegersToTheBit) {
   for (const int64_t n : {1, 3, 6, 7, 13}) {
@@ -55,7 +55,7 @@ TEST_P(BytePanels, EqualIntegersToTheBit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, BytePanels, ::testing::ValuesIn(available_kernel_tables()),
+INSTANTIATE_TEST_SUITE_P(Sets, BytePanels, ::testing::ValuesIn(available_instruction_sets()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 TEST(Bf16Panels, RoundsToNearestEven) {

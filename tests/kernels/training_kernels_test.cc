@@ -12,7 +12,7 @@
 #include "quantnoise/kernels/attention.h"
 #include "quantnoise/kernels/cross_entropy.h"
 #include "quantnoise/kernels/dropout.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/kernels/layer_norm.h"
 
 namespace quantnoise::kernels {
@@ -21,20 +21,28 @@ namespace {
 struct Sets {
   const DropoutKernels* dropout;
   const AttentionKernels* attention;
+  const AttentionTrainingKernels* attention_training;
   const CrossEntropyKernels* cross_entropy;
+  const CrossEntropyTrainingKernels* cross_entropy_training;
   const LayerNormKernels* layer_norm;
+  const LayerNormTrainingKernels* layer_norm_training;
 };
 
 std::vector<Sets> runnable_sets() {
   std::vector<Sets> sets;
-  for (const KernelTable* table : available_kernel_tables()) {
+  for (const InstructionSet* table : available_instruction_sets()) {
     const std::string_view name = table->name;
     if (name == "portable")
-      sets.push_back({&kDropoutPortable, &kAttentionPortable, &kCrossEntropyPortable, &kLayerNormPortable});
+      sets.push_back({&kDropoutPortable, &kAttentionPortable, &kAttentionTrainingPortable,
+                      &kCrossEntropyPortable, &kCrossEntropyTrainingPortable, &kLayerNormPortable,
+                      &kLayerNormTrainingPortable});
 #if defined(__x86_64__)
-    if (name == "avx2") sets.push_back({&kDropoutAvx2, &kAttentionAvx2, &kCrossEntropyAvx2, &kLayerNormAvx2});
+    if (name == "avx2")
+      sets.push_back({&kDropoutAvx2, &kAttentionAvx2, &kAttentionTrainingAvx2, &kCrossEntropyAvx2,
+                      &kCrossEntropyTrainingAvx2, &kLayerNormAvx2, &kLayerNormTrainingAvx2});
     if (name == "avx512")
-      sets.push_back({&kDropoutAvx512, &kAttentionAvx512, &kCrossEntropyAvx512, &kLayerNormAvx512});
+      sets.push_back({&kDropoutAvx512, &kAttentionAvx512, &kAttentionTrainingAvx512, &kCrossEntropyAvx512,
+                      &kCrossEntropyTrainingAvx512, &kLayerNormAvx512, &kLayerNormTrainingAvx512});
 #endif
   }
   return sets;
@@ -179,11 +187,11 @@ TEST_P(TrainingKernels, SmallProducts) {
 }
 
 TEST_P(TrainingKernels, PairsOfRows) {
-  const AttentionKernels& kernel = *GetParam().attention;
+  const AttentionTrainingKernels& training = *GetParam().attention_training;
   const std::vector<float> row0 = random_floats(37, 6), row1 = random_floats(37, 7);
   std::vector<uint16_t> pairs(74), again(74);
-  kernel.pair_rows(row0.data(), row1.data(), 37, pairs.data());
-  kernel.pair_rows_bf16(to_bf16(row0).data(), to_bf16(row1).data(), 37, again.data());
+  training.pair_rows(row0.data(), row1.data(), 37, pairs.data());
+  training.pair_rows_bf16(to_bf16(row0).data(), to_bf16(row1).data(), 37, again.data());
   for (size_t i = 0; i < 37; ++i) {
     EXPECT_EQ(pairs[2 * i], to_bf16(row0[i]));
     EXPECT_EQ(pairs[2 * i + 1], to_bf16(row1[i]));
@@ -208,7 +216,8 @@ TEST_P(TrainingKernels, CrossEntropyRows) {
     }
     std::vector<uint16_t> half = to_bf16(logits);
     std::vector<float> scratch(count);
-    EXPECT_NEAR(kernel.row_bf16(half.data(), static_cast<int64_t>(count), target, true, scratch.data()),
+    EXPECT_NEAR(GetParam().cross_entropy_training->row_bf16(half.data(), static_cast<int64_t>(count), target,
+                                                            true, scratch.data()),
                 std::log(sum) - logits[count / 2], 0.1);
   }
 }
@@ -221,6 +230,7 @@ TEST_P(TrainingKernels, CrossEntropyShowsNotANumber) {
 
 TEST_P(TrainingKernels, LayerNormRowsAndGradients) {
   const LayerNormKernels& kernel = *GetParam().layer_norm;
+  const LayerNormTrainingKernels& backward = *GetParam().layer_norm_training;
   const int64_t rows = 3, cols = 37;
   const size_t count = static_cast<size_t>(rows * cols);
   const std::vector<float> x = random_floats(count, 1), gamma = random_floats(cols, 2),
@@ -231,7 +241,7 @@ TEST_P(TrainingKernels, LayerNormRowsAndGradients) {
                       cols,     1e-5f,        mean.data(), inverse_std.data()};
   kernel.forward_f32(range, out.data());
   LayerNormGradients to{nullptr, x_gradient.data(), gamma_sum.data(), beta_sum.data()};
-  kernel.backward_f32(range, gradient.data(), to);
+  backward.backward_f32(range, gradient.data(), to);
   const auto normalized = [&](const std::vector<float>& values, int64_t r, int64_t c) {
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < cols; ++i) sum += values[r * cols + i];

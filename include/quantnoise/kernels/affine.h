@@ -62,17 +62,29 @@ struct AffineFit {
   double squares = 0;        ///< Σ k²; cross / squares is the best scale for these multiples
 };
 
-/// count: elements. bf16 values are passed as their bits. x and out of equal types may be the same. Values
-/// that are not a number stay so (codes: x must be finite); infinity clips.
-struct AffineKernels {
+// count: elements. bf16 values are passed as their bits. x and out of equal types may be the same. Values
+// that are not a number stay so (codes: x must be finite); infinity clips.
+
+struct AffineCodeKernels {
   const char* name;
   void (*quantize)(const AffineStep& step, const float* x, int64_t count, uint8_t* codes);
   void (*dequantize_f32)(const AffineStep& step, const uint8_t* codes, int64_t count, float* out);
   void (*dequantize_bf16)(const AffineStep& step, const uint8_t* codes, int64_t count, uint16_t* out);
+};
+
+/// Values of a grid, and the range that a grid is chosen by.
+struct AffineValueKernels {
+  const char* name;
+  /// Widens `seen`.
+  void (*min_max)(const float* x, int64_t count, MinMax* seen);
   /// out = value(x)
   void (*fake_quantize_f32)(const AffineStep& step, const float* x, int64_t count, float* out);
   void (*fake_quantize_bf16)(const AffineStep& step, const uint16_t* x, int64_t count, uint16_t* out);
   void (*fake_quantize_f32_to_bf16)(const AffineStep& step, const float* x, int64_t count, uint16_t* out);
+};
+
+struct AffineNoiseKernels {
+  const char* name;
   /// out = value(x) where the element's draw is below the threshold, else x. first: index of the first
   /// element's draw.
   void (*noise_f32)(const AffineStep& step, const AffineDraws& draws, uint64_t first, const float* x,
@@ -81,21 +93,36 @@ struct AffineKernels {
                      int64_t count, uint16_t* out);
   void (*noise_f32_to_bf16)(const AffineStep& step, const AffineDraws& draws, uint64_t first, const float* x,
                             int64_t count, uint16_t* out);
-  /// Widens `seen`.
-  void (*min_max)(const float* x, int64_t count, MinMax* seen);
+};
+
+/// What the search for the best range asks.
+struct AffineRangeKernels {
+  const char* name;
   /// ++counts[bin of x]; what lies outside counts in the nearest bin.
   void (*histogram)(const HistogramBins& bins, const float* x, int64_t count, int64_t* counts);
   /// Adds to `fit`: 16 interleaved sums, combined in order at the end.
   void (*fit)(const AffineStep& step, const float* x, int64_t count, AffineFit* fit);
 };
 
-extern const AffineKernels kAffinePortable;
+extern const AffineCodeKernels kAffineCodePortable;
+extern const AffineValueKernels kAffineValuePortable;
+extern const AffineNoiseKernels kAffineNoisePortable;
+extern const AffineRangeKernels kAffineRangePortable;
 #if defined(__x86_64__)
-extern const AffineKernels kAffineAvx2;
-extern const AffineKernels kAffineAvx512;
+extern const AffineCodeKernels kAffineCodeAvx2;
+extern const AffineCodeKernels kAffineCodeAvx512;
+extern const AffineValueKernels kAffineValueAvx2;
+extern const AffineValueKernels kAffineValueAvx512;
+extern const AffineNoiseKernels kAffineNoiseAvx2;
+extern const AffineRangeKernels kAffineRangeAvx2;
+extern const AffineNoiseKernels kAffineNoiseAvx512;
+extern const AffineRangeKernels kAffineRangeAvx512;
 #endif
 
-/// The set that kernel_table() chose.
-const AffineKernels& affine_kernels();
+// Of the set in use.
+const AffineCodeKernels& affine_code_kernels();
+const AffineValueKernels& affine_value_kernels();
+const AffineNoiseKernels& affine_noise_kernels();
+const AffineRangeKernels& affine_range_kernels();
 
 }  // namespace quantnoise::kernels

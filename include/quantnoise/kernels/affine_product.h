@@ -70,7 +70,7 @@ extern const AffineProductKernels kAffineProductAvx512;  ///< the loops of avx2
 extern const AffineProductKernels kAffineProductAvx512Vnni;
 #endif
 
-/// The set that kernel_table() chose.
+/// Of the set in use.
 const AffineProductKernels& affine_product_kernels();
 
 }  // namespace quantnoise::kernels

@@ -32,6 +32,7 @@ struct SoftmaxBackwardRow {
   float delta = 0;  ///< Σ gradient · output of this query
 };
 
+/// What every attention does.
 struct AttentionKernels {
   const char* name;
 
@@ -43,13 +44,24 @@ struct AttentionKernels {
   /// scores ← e^(scale · score + bias − max); returns the log of their sum plus max (−inf when no key is
   /// seen) and writes 1/sum (0 when no key is seen) to *inverse_sum.
   float (*softmax_row)(const SoftmaxRow& row, float* inverse_sum);
+
+  /// out = factor · in
+  void (*scale_f32)(const float* in, int64_t count, float factor, float* out);
+  /// c (m × n) = a (m × k) · b (k × n), or added to c. n a multiple of 16.
+  void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
+               float* c, int64_t ldc, bool accumulate);
+};
+
+/// What the gradient and bf16 need beside.
+struct AttentionTrainingKernels {
+  const char* name;
+
   void (*softmax_backward_row)(const SoftmaxBackwardRow& row);
 
   /// out[i] = in[i] · factors[i]
   void (*multiply_f32)(const float* in, const float* factors, int64_t count, float* out);
   void (*multiply_bf16)(const float* in, const float* factors, int64_t count, uint16_t* out);
   /// out = factor · in
-  void (*scale_f32)(const float* in, int64_t count, float factor, float* out);
   void (*scale_bf16)(const float* in, int64_t count, float factor, uint16_t* out);
   /// Σ a[i] · b[i], fp32.
   float (*dot_f32)(const float* a, const float* b, int64_t count);
@@ -59,19 +71,19 @@ struct AttentionKernels {
   void (*pair_rows)(const float* row0, const float* row1, int64_t count, uint16_t* out);
   /// The same for rows that are bf16 already; row1 may be null: zeros.
   void (*pair_rows_bf16)(const uint16_t* row0, const uint16_t* row1, int64_t count, uint16_t* out);
-
-  /// c (m × n) = a (m × k) · b (k × n), or added to c. n a multiple of 16.
-  void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
-               float* c, int64_t ldc, bool accumulate);
 };
 
 extern const AttentionKernels kAttentionPortable;
+extern const AttentionTrainingKernels kAttentionTrainingPortable;
 #if defined(__x86_64__)
 extern const AttentionKernels kAttentionAvx2;
 extern const AttentionKernels kAttentionAvx512;
+extern const AttentionTrainingKernels kAttentionTrainingAvx2;
+extern const AttentionTrainingKernels kAttentionTrainingAvx512;
 #endif
 
-/// The set that kernel_table() chose.
+// Of the set in use.
 const AttentionKernels& attention_kernels();
+const AttentionTrainingKernels& attention_training_kernels();
 
 }  // namespace quantnoise::kernels

@@ -31,7 +31,7 @@ extern const DenseProductKernels kDenseProductAvx2;
 extern const DenseProductKernels kDenseProductAvx512;
 #endif
 
-/// The set that kernel_table() chose.
+/// Of the set in use.
 const DenseProductKernels& dense_product_kernels();
 
 }  // namespace quantnoise::kernels

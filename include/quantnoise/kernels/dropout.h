@@ -55,7 +55,7 @@ extern const DropoutKernels kDropoutAvx2;
 extern const DropoutKernels kDropoutAvx512;
 #endif
 
-/// The set that kernel_table() chose.
+/// Of the set in use.
 const DropoutKernels& dropout_kernels();
 
 }  // namespace quantnoise::kernels

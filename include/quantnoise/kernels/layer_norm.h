@@ -29,18 +29,26 @@ struct LayerNormGradients {
 struct LayerNormKernels {
   const char* name;
   void (*forward_f32)(const LayerNormRows& rows, float* out);
+};
+
+struct LayerNormTrainingKernels {
+  const char* name;
   void (*forward_bf16)(const LayerNormRows& rows, uint16_t* out);
   void (*backward_f32)(const LayerNormRows& rows, const float* gradient, const LayerNormGradients& out);
   void (*backward_bf16)(const LayerNormRows& rows, const uint16_t* gradient, const LayerNormGradients& out);
 };
 
 extern const LayerNormKernels kLayerNormPortable;
+extern const LayerNormTrainingKernels kLayerNormTrainingPortable;
 #if defined(__x86_64__)
 extern const LayerNormKernels kLayerNormAvx2;
 extern const LayerNormKernels kLayerNormAvx512;
+extern const LayerNormTrainingKernels kLayerNormTrainingAvx2;
+extern const LayerNormTrainingKernels kLayerNormTrainingAvx512;
 #endif
 
-/// The set that kernel_table() chose.
+// Of the set in use.
 const LayerNormKernels& layer_norm_kernels();
+const LayerNormTrainingKernels& layer_norm_training_kernels();
 
 }  // namespace quantnoise::kernels

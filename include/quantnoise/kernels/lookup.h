@@ -121,7 +121,7 @@ extern const LookupKernels kLookupAvx512Vnni;
 extern const LookupKernels kLookupNeon;
 #endif
 
-/// The set that kernel_table() chose.
+/// Of the set in use.
 const LookupKernels& lookup_kernels();
 
 }  // namespace quantnoise::kernels

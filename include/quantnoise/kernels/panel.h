@@ -46,7 +46,7 @@ extern const PanelKernels kPanelAvx2;
 extern const PanelKernels kPanelAvx512;
 #endif
 
-/// The set that kernel_table() chose.
+/// Of the set in use.
 const PanelKernels& panel_kernels();
 
 }  // namespace quantnoise::kernels

@@ -46,7 +46,7 @@ extern const BytePanelKernels kBytePanelPortable;
 /// Null where the processor has no such products or the set in use is not one of AVX-512.
 const Bf16PanelKernels* bf16_panel_kernels();
 
-/// The set that kernel_table() chose.
+/// Of the set in use.
 const BytePanelKernels& byte_panel_kernels();
 
 }  // namespace quantnoise::kernels

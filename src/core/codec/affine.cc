@@ -58,33 +58,34 @@ std::vector<uint8_t> quantize_affine(std::span<const float> weight, std::span<co
                                      const AffineGrid& grid, const base::ParallelFor& parallel_for) {
   require_finite_extent(extent_of(weight, parallel_for), weight, shape);
   std::vector<uint8_t> codes(weight.size());
-  run_kernel<float, uint8_t>(kernels::affine_kernels().quantize, weight, shape, grid, codes, parallel_for);
+  run_kernel<float, uint8_t>(kernels::affine_code_kernels().quantize, weight, shape, grid, codes,
+                             parallel_for);
   return codes;
 }
 
 void dequantize_affine(std::span<const uint8_t> codes, std::span<const int64_t> shape, const AffineGrid& grid,
                        std::span<float> out, const base::ParallelFor& parallel_for) {
-  run_kernel(kernels::affine_kernels().dequantize_f32, codes, shape, grid, out, parallel_for);
+  run_kernel(kernels::affine_code_kernels().dequantize_f32, codes, shape, grid, out, parallel_for);
 }
 
 void dequantize_affine(std::span<const uint8_t> codes, std::span<const int64_t> shape, const AffineGrid& grid,
                        std::span<uint16_t> out, const base::ParallelFor& parallel_for) {
-  run_kernel(kernels::affine_kernels().dequantize_bf16, codes, shape, grid, out, parallel_for);
+  run_kernel(kernels::affine_code_kernels().dequantize_bf16, codes, shape, grid, out, parallel_for);
 }
 
 void fake_quantize(std::span<const float> x, std::span<const int64_t> shape, const AffineGrid& grid,
                    std::span<float> out, const base::ParallelFor& parallel_for) {
-  run_kernel(kernels::affine_kernels().fake_quantize_f32, x, shape, grid, out, parallel_for);
+  run_kernel(kernels::affine_value_kernels().fake_quantize_f32, x, shape, grid, out, parallel_for);
 }
 
 void fake_quantize(std::span<const float> x, std::span<const int64_t> shape, const AffineGrid& grid,
                    std::span<uint16_t> out, const base::ParallelFor& parallel_for) {
-  run_kernel(kernels::affine_kernels().fake_quantize_f32_to_bf16, x, shape, grid, out, parallel_for);
+  run_kernel(kernels::affine_value_kernels().fake_quantize_f32_to_bf16, x, shape, grid, out, parallel_for);
 }
 
 void fake_quantize(std::span<const uint16_t> x, std::span<const int64_t> shape, const AffineGrid& grid,
                    std::span<uint16_t> out, const base::ParallelFor& parallel_for) {
-  run_kernel(kernels::affine_kernels().fake_quantize_bf16, x, shape, grid, out, parallel_for);
+  run_kernel(kernels::affine_value_kernels().fake_quantize_bf16, x, shape, grid, out, parallel_for);
 }
 
 namespace {
@@ -100,7 +101,7 @@ void for_each_row(std::span<const float> x, int64_t rows, int64_t cols, int bits
     for (int64_t row = begin; row < end; ++row) {
       const float* values = x.data() + row * cols;
       kernels::MinMax extent;
-      kernels::affine_kernels().min_max(values, cols, &extent);
+      kernels::affine_value_kernels().min_max(values, cols, &extent);
       require_finite_extent(extent, x, {{rows, cols}});
       const AffineRange range{extent.min, extent.max};
       check_range(range);
@@ -116,7 +117,7 @@ void fake_quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, in
   QN_INVARIANT(out.size() == x.size());
   for_each_row(x, rows, cols, bits, symmetric, parallel_for,
                [&](int64_t row, const float* values, const kernels::AffineStep& step) {
-                 kernels::affine_kernels().fake_quantize_f32(step, values, cols, out.data() + row * cols);
+                 kernels::affine_value_kernels().fake_quantize_f32(step, values, cols, out.data() + row * cols);
                });
 }
 
@@ -125,7 +126,7 @@ bool quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, const A
   QN_INVARIANT(grid.axis == -1 && static_cast<int64_t>(x.size()) == rows * cols && codes.size() == x.size());
   if (!extent_of(x, parallel_for).finite) return false;
   const int64_t shape[] = {rows, cols};
-  run_kernel<float, uint8_t>(kernels::affine_kernels().quantize, x, shape, grid, codes, parallel_for);
+  run_kernel<float, uint8_t>(kernels::affine_code_kernels().quantize, x, shape, grid, codes, parallel_for);
   return true;
 }
 
@@ -136,7 +137,7 @@ void quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, int bit
                static_cast<int64_t>(zero_points.size()) == rows);
   for_each_row(x, rows, cols, bits, symmetric, parallel_for,
                [&](int64_t row, const float* values, const kernels::AffineStep& step) {
-                 kernels::affine_kernels().quantize(step, values, cols, codes.data() + row * cols);
+                 kernels::affine_code_kernels().quantize(step, values, cols, codes.data() + row * cols);
                  scales[static_cast<size_t>(row)] = step.scale;
                  zero_points[static_cast<size_t>(row)] = step.zero_point;
                });
@@ -150,7 +151,7 @@ double affine_squared_error(std::span<const float> weight, std::span<const int64
   parallel_for(layout.numel, kAffineGrain, [&](int64_t begin, int64_t end) {
     kernels::AffineFit& part = parts[static_cast<size_t>(begin / kAffineGrain)];
     for_each_run(layout, begin, end, [&](int64_t channel, int64_t first, int64_t count) {
-      kernels::affine_kernels().fit(step_of(grid, channel), weight.data() + first, count, &part);
+      kernels::affine_range_kernels().fit(step_of(grid, channel), weight.data() + first, count, &part);
     });
   });
   double total = 0;

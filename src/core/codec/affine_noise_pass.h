@@ -17,13 +17,13 @@ using AffineNoiseKernel = void (*)(const kernels::AffineStep&, const kernels::Af
                                    const In*, int64_t, Out*);
 
 inline AffineNoiseKernel<float, float> affine_noise_kernel(const float*, const float*) {
-  return kernels::affine_kernels().noise_f32;
+  return kernels::affine_noise_kernels().noise_f32;
 }
 inline AffineNoiseKernel<float, uint16_t> affine_noise_kernel(const float*, const uint16_t*) {
-  return kernels::affine_kernels().noise_f32_to_bf16;
+  return kernels::affine_noise_kernels().noise_f32_to_bf16;
 }
 inline AffineNoiseKernel<uint16_t, uint16_t> affine_noise_kernel(const uint16_t*, const uint16_t*) {
-  return kernels::affine_kernels().noise_bf16;
+  return kernels::affine_noise_kernels().noise_bf16;
 }
 
 inline void clip_values(AffineRange range, float* values, int64_t count) {

@@ -72,8 +72,8 @@ kernels::MinMax extent_of(std::span<const float> values, const base::ParallelFor
   const auto count = static_cast<int64_t>(values.size());
   std::vector<kernels::MinMax> parts(static_cast<size_t>(base::ceil_div(count, kAffineGrain)));
   parallel_for(count, kAffineGrain, [&](int64_t begin, int64_t end) {
-    kernels::affine_kernels().min_max(values.data() + begin, end - begin,
-                                      &parts[static_cast<size_t>(begin / kAffineGrain)]);
+    kernels::affine_value_kernels().min_max(values.data() + begin, end - begin,
+                                            &parts[static_cast<size_t>(begin / kAffineGrain)]);
   });
   kernels::MinMax extent;
   for (const kernels::MinMax& part : parts) {
@@ -97,8 +97,8 @@ kernels::AffineFit fit_of(std::span<const float> values, const AffineParameters&
   const kernels::AffineStep step = step_of(parameters, bits);
   std::vector<kernels::AffineFit> parts(static_cast<size_t>(base::ceil_div(count, kAffineGrain)));
   parallel_for(count, kAffineGrain, [&](int64_t begin, int64_t end) {
-    kernels::affine_kernels().fit(step, values.data() + begin, end - begin,
-                                  &parts[static_cast<size_t>(begin / kAffineGrain)]);
+    kernels::affine_range_kernels().fit(step, values.data() + begin, end - begin,
+                                        &parts[static_cast<size_t>(begin / kAffineGrain)]);
   });
   kernels::AffineFit total;
   for (const kernels::AffineFit& part : parts) {

@@ -60,7 +60,7 @@ void count_values(ObserverState& state, std::span<const float> values,
   parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
     std::vector<int64_t>& part = parts[static_cast<size_t>(begin / kGrain)];
     part.assign(static_cast<size_t>(kHistogramBins), 0);
-    kernels::affine_kernels().histogram(bins, values.data() + begin, end - begin, part.data());
+    kernels::affine_range_kernels().histogram(bins, values.data() + begin, end - begin, part.data());
   });
   for (const std::vector<int64_t>& part : parts) {
     for (size_t i = 0; i < part.size(); ++i) state.counts[i] += part[i];

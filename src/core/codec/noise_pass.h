@@ -6,7 +6,7 @@
 
 #include "quantnoise/base/error.h"
 #include "quantnoise/codec/noise.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/noise.h"
 
 namespace quantnoise::codec {
 
@@ -18,11 +18,11 @@ void check_block_noise(const BlockNoiseSpec& spec, int64_t rows, int64_t cols);
 
 inline void run_block_noise(const kernels::NoiseArgs& args, const float* in, uint64_t first, int64_t count,
                             float* out) {
-  kernels::kernel_table().noise_f32(args, in, first, count, out);
+  kernels::noise_kernels().noise_f32(args, in, first, count, out);
 }
 inline void run_block_noise(const kernels::NoiseArgs& args, const float* in, uint64_t first, int64_t count,
                             uint16_t* out) {
-  kernels::kernel_table().noise_bf16(args, in, first, count, out);
+  kernels::noise_kernels().noise_bf16(args, in, first, count, out);
 }
 
 /// The spec's spans must outlive the pass.

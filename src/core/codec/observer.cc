@@ -62,9 +62,9 @@ std::span<const float> channel_values(std::span<const float> weight, const Affin
 
 AffineParameters channel_parameters(std::span<const float> values, const ObserveOptions& options) {
   kernels::MinMax extent;
-  const kernels::AffineKernels& kernel = kernels::affine_kernels();
+  const kernels::AffineRangeKernels& kernel = kernels::affine_range_kernels();
   const auto count = static_cast<int64_t>(values.size());
-  kernel.min_max(values.data(), count, &extent);
+  kernels::affine_value_kernels().min_max(values.data(), count, &extent);
   const AffineRange range{extent.min, extent.max};
   const AffineParameters widest = parameters_for_range(range, options.bits, options.symmetric);
   if (options.observer == Observer::kChannel || (range.min == 0 && range.max == 0)) return widest;

@@ -6,7 +6,8 @@
 #include "quantnoise/base/checked.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/codec/half.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/assign.h"
+#include "quantnoise/kernels/decode.h"
 
 namespace quantnoise::codec {
 
@@ -40,15 +41,15 @@ void assign_blocks(std::span<const float> matrix, int64_t rows, int64_t cols, in
                                   centroids.data(),
                                   half_norms.data(),
                                   num_centroids};
-    kernels::kernel_table().assign(args, codes.data() + begin, nullptr);
+    kernels::assign_kernels().assign(args, codes.data() + begin, nullptr);
   });
 }
 
 void decode(const ProductMatrix& matrix, std::span<float> out, const base::ParallelFor& parallel_for) {
   check_matrix(matrix, out.size(), matrix.rows);
   parallel_for(static_cast<int64_t>(matrix.codes.size()), kGrainBlocks, [&](int64_t begin, int64_t end) {
-    kernels::kernel_table().decode_f32(matrix.codes.data() + begin, end - begin, matrix.centroids.data(),
-                                       matrix.block_size, out.data() + begin * matrix.block_size);
+    kernels::decode_kernels().decode_f32(matrix.codes.data() + begin, end - begin, matrix.centroids.data(),
+                                         matrix.block_size, out.data() + begin * matrix.block_size);
   });
 }
 
@@ -58,8 +59,8 @@ void decode_bf16(const ProductMatrix& matrix, std::span<uint16_t> out,
   std::vector<uint16_t> centroids(matrix.centroids.size());
   std::transform(matrix.centroids.begin(), matrix.centroids.end(), centroids.begin(), float_to_bf16);
   parallel_for(static_cast<int64_t>(matrix.codes.size()), kGrainBlocks, [&](int64_t begin, int64_t end) {
-    kernels::kernel_table().decode_u16(matrix.codes.data() + begin, end - begin, centroids.data(),
-                                       matrix.block_size, out.data() + begin * matrix.block_size);
+    kernels::decode_kernels().decode_u16(matrix.codes.data() + begin, end - begin, centroids.data(),
+                                         matrix.block_size, out.data() + begin * matrix.block_size);
   });
 }
 
@@ -75,9 +76,9 @@ void decode_rows(const ProductMatrix& matrix, std::span<const int64_t> row_indic
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t row = row_indices[static_cast<size_t>(i)];
-                   kernels::kernel_table().decode_f32(matrix.codes.data() + row * blocks_per_row,
-                                                      blocks_per_row, matrix.centroids.data(),
-                                                      matrix.block_size, out.data() + i * matrix.cols);
+                   kernels::decode_kernels().decode_f32(matrix.codes.data() + row * blocks_per_row,
+                                                        blocks_per_row, matrix.centroids.data(),
+                                                        matrix.block_size, out.data() + i * matrix.cols);
                  }
                });
 }
@@ -98,8 +99,8 @@ void accumulate_centroid_gradient(std::span<const float> matrix_gradient, int64_
   parallel_for(num_blocks, grain, [&](int64_t begin, int64_t end) {
     std::vector<double>& sums = partials[static_cast<size_t>(begin / grain)];
     sums.assign(num_sums, 0.0);
-    kernels::kernel_table().accumulate(matrix_gradient.data() + begin * block_size, codes.data() + begin,
-                                       end - begin, block_size, sums.data(), nullptr);
+    kernels::assign_kernels().accumulate(matrix_gradient.data() + begin * block_size, codes.data() + begin,
+                                         end - begin, block_size, sums.data(), nullptr);
   });
   for (size_t i = 0; i < num_sums; ++i) {
     double sum = 0;

@@ -17,7 +17,7 @@
 #include "core/codec/centroid_groups.h"
 #include "quantnoise/base/checked.h"
 #include "quantnoise/base/large_memory.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/assign.h"
 
 namespace quantnoise::codec {
 
@@ -132,7 +132,7 @@ class PrunedAssigner : public BlockAssigner {
   const float* block(int64_t number) const { return matrix_.values.data() + number * matrix_.block_size; }
 
   void assign_batch(const Batch& batch, Scratch& scratch, ClusterSums& sums) {
-    const kernels::KernelTable& table = kernels::kernel_table();
+    const kernels::AssignKernels& table = kernels::assign_kernels();
     if (!has_bounds_) {
       first_visit(batch);
       sums.num_changed += batch.count;
@@ -207,13 +207,13 @@ class PrunedAssigner : public BlockAssigner {
       args[group] = group_args(batch, group, nullptr, batch.count);
       drifts[group] = groups_.total_drift(group);
     }
-    kernels::kernel_table().nearest_by_group(
+    kernels::assign_kernels().nearest_by_group(
         args, groups_.num_groups(),
         {margin_constant_, margin_slope_, drifts, batch.codes, batch.bounds, kBatchBlocks});
   }
 
   void revisit_group(const Batch& batch, int group, Scratch& scratch) const {
-    const kernels::KernelTable& table = kernels::kernel_table();
+    const kernels::AssignKernels& table = kernels::assign_kernels();
     uint16_t* bounds = batch.bounds + group * kBatchBlocks;
     const float drift = groups_.total_drift(group);
     const int64_t num_picks =
@@ -248,7 +248,7 @@ class PrunedAssigner : public BlockAssigner {
     Rivals& rivals = scratch.rivals;
     for (int64_t rival = 0; rival < rivals.count; ++rival)
       scratch.own_codes[rival] = batch.codes[rivals.blocks[rival]];
-    kernels::kernel_table().own_distance(
+    kernels::assign_kernels().own_distance(
         {block(batch.begin), rivals.blocks, rivals.count, matrix_.block_size, centroids_.data(),
          half_norms_.data(), num_centroids_},
         scratch.own_codes,

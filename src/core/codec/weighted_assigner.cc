@@ -1,7 +1,7 @@
 #include "core/codec/block_assigner.h"
 #include "core/codec/blocks.h"
 #include "quantnoise/base/checked.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/assign.h"
 
 namespace quantnoise::codec {
 
@@ -58,7 +58,7 @@ class WeightedAssigner : public BlockAssigner {
     std::vector<uint16_t> codes(static_cast<size_t>(matrix_.rows));
     const kernels::ScoreArgs args{scaled.data(),    nullptr,           matrix_.rows,  size,
                                   centroids.data(), half_norms.data(), num_centroids_};
-    kernels::kernel_table().assign(args, codes.data(), nullptr);
+    kernels::assign_kernels().assign(args, codes.data(), nullptr);
     int64_t changed = 0;
     for (int64_t row = 0; row < matrix_.rows; ++row) {
       uint16_t& code = codes_[static_cast<size_t>(row * matrix_.blocks_per_row() + block)];
@@ -81,7 +81,7 @@ class WeightedAssigner : public BlockAssigner {
     const int64_t grain_blocks = blocks_per_partial(matrix_.num_blocks(), num_centroids_, matrix_.block_size);
     const int64_t grain = base::ceil_div(grain_blocks, matrix_.blocks_per_row());
     std::vector<ClusterSums> partials(static_cast<size_t>(base::ceil_div(matrix_.rows, grain)));
-    const kernels::KernelTable& table = kernels::kernel_table();
+    const kernels::AssignKernels& table = kernels::assign_kernels();
     parallel_for_(matrix_.rows, grain, [&](int64_t begin, int64_t end) {
       ClusterSums& partial = partials[static_cast<size_t>(begin / grain)] = empty_sums();
       std::vector<float> scaled(static_cast<size_t>(matrix_.cols));

@@ -28,11 +28,41 @@ AffineDraws affine_draws(const base::RandomStream& stream, double probability) {
   return draws;
 }
 
-const AffineKernels& affine_kernels() {
+const AffineCodeKernels& affine_code_kernels() {
 #if defined(__x86_64__)
-  static const AffineKernels& chosen = same_set(kAffinePortable, kAffineAvx2, kAffineAvx512);
+  static const AffineCodeKernels& chosen = same_set(kAffineCodePortable, kAffineCodeAvx2, kAffineCodeAvx512);
 #else
-  static const AffineKernels& chosen = kAffinePortable;
+  static const AffineCodeKernels& chosen = kAffineCodePortable;
+#endif
+  return chosen;
+}
+
+const AffineValueKernels& affine_value_kernels() {
+#if defined(__x86_64__)
+  static const AffineValueKernels& chosen =
+      same_set(kAffineValuePortable, kAffineValueAvx2, kAffineValueAvx512);
+#else
+  static const AffineValueKernels& chosen = kAffineValuePortable;
+#endif
+  return chosen;
+}
+
+const AffineNoiseKernels& affine_noise_kernels() {
+#if defined(__x86_64__)
+  static const AffineNoiseKernels& chosen =
+      same_set(kAffineNoisePortable, kAffineNoiseAvx2, kAffineNoiseAvx512);
+#else
+  static const AffineNoiseKernels& chosen = kAffineNoisePortable;
+#endif
+  return chosen;
+}
+
+const AffineRangeKernels& affine_range_kernels() {
+#if defined(__x86_64__)
+  static const AffineRangeKernels& chosen =
+      same_set(kAffineRangePortable, kAffineRangeAvx2, kAffineRangeAvx512);
+#else
+  static const AffineRangeKernels& chosen = kAffineRangePortable;
 #endif
   return chosen;
 }

@@ -298,21 +298,20 @@ inline void fit(const AffineStep& step, const float* x, int64_t count, AffineFit
   result->squares += in_order(sums.squares);
 }
 
-inline constexpr AffineKernels affine_set(const char* name) {
-  return {name,
-          quantize,
-          dequantize<float>,
-          dequantize<uint16_t>,
-          fake_quantize<float, float>,
-          fake_quantize<uint16_t, uint16_t>,
-          fake_quantize<float, uint16_t>,
-          noise<float, float>,
-          noise<uint16_t, uint16_t>,
-          noise<float, uint16_t>,
-          min_max,
-          histogram,
-          fit};
+inline constexpr AffineCodeKernels affine_code_set(const char* name) {
+  return {name, quantize, dequantize<float>, dequantize<uint16_t>};
 }
+
+inline constexpr AffineValueKernels affine_value_set(const char* name) {
+  return {name, min_max, fake_quantize<float, float>, fake_quantize<uint16_t, uint16_t>,
+          fake_quantize<float, uint16_t>};
+}
+
+inline constexpr AffineNoiseKernels affine_noise_set(const char* name) {
+  return {name, noise<float, float>, noise<uint16_t, uint16_t>, noise<float, uint16_t>};
+}
+
+inline constexpr AffineRangeKernels affine_range_set(const char* name) { return {name, histogram, fit}; }
 
 }  // namespace
 }  // namespace quantnoise::kernels

@@ -13,4 +13,14 @@ const AttentionKernels& attention_kernels() {
   return chosen;
 }
 
+const AttentionTrainingKernels& attention_training_kernels() {
+#if defined(__x86_64__)
+  static const AttentionTrainingKernels& chosen =
+      same_set(kAttentionTrainingPortable, kAttentionTrainingAvx2, kAttentionTrainingAvx512);
+#else
+  static const AttentionTrainingKernels& chosen = kAttentionTrainingPortable;
+#endif
+  return chosen;
+}
+
 }  // namespace quantnoise::kernels

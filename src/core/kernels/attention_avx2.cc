@@ -2,7 +2,11 @@
 
 #if defined(__x86_64__)
 
-const quantnoise::kernels::AttentionKernels quantnoise::kernels::kAttentionAvx2 =
-    quantnoise::kernels::attention_set("avx2");
+namespace quantnoise::kernels {
+
+const AttentionKernels kAttentionAvx2 = attention_set("avx2");
+const AttentionTrainingKernels kAttentionTrainingAvx2 = attention_training_set("avx2");
+
+}  // namespace quantnoise::kernels
 
 #endif

@@ -2,7 +2,11 @@
 
 #if defined(__x86_64__)
 
-const quantnoise::kernels::AttentionKernels quantnoise::kernels::kAttentionAvx512 =
-    quantnoise::kernels::attention_set("avx512");
+namespace quantnoise::kernels {
+
+const AttentionKernels kAttentionAvx512 = attention_set("avx512");
+const AttentionTrainingKernels kAttentionTrainingAvx512 = attention_training_set("avx512");
+
+}  // namespace quantnoise::kernels
 
 #endif

@@ -200,10 +200,12 @@ inline void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, c
 }
 
 inline constexpr AttentionKernels attention_set(const char* name) {
-  return {name,         transpose,     softmax_row, softmax_backward_row,
-          multiply_f32, multiply_bf16, scale_f32,   scale_bf16,
-          dot_f32,      dot_bf16,      pair_rows,   pair_rows_bf16,
-          gemm};
+  return {name, transpose, softmax_row, scale_f32, gemm};
+}
+
+inline constexpr AttentionTrainingKernels attention_training_set(const char* name) {
+  return {name,      softmax_backward_row, multiply_f32, multiply_bf16, scale_bf16, dot_f32, dot_bf16,
+          pair_rows, pair_rows_bf16};
 }
 
 }  // namespace

@@ -1,4 +1,8 @@
 #include "core/kernels/attention_loops.h"
 
-const quantnoise::kernels::AttentionKernels quantnoise::kernels::kAttentionPortable =
-    quantnoise::kernels::attention_set("portable");
+namespace quantnoise::kernels {
+
+const AttentionKernels kAttentionPortable = attention_set("portable");
+const AttentionTrainingKernels kAttentionTrainingPortable = attention_training_set("portable");
+
+}  // namespace quantnoise::kernels

@@ -14,4 +14,14 @@ const CrossEntropyKernels& cross_entropy_kernels() {
   return chosen;
 }
 
+const CrossEntropyTrainingKernels& cross_entropy_training_kernels() {
+#if defined(__x86_64__)
+  static const CrossEntropyTrainingKernels& chosen =
+      same_set(kCrossEntropyTrainingPortable, kCrossEntropyTrainingAvx2, kCrossEntropyTrainingAvx512);
+#else
+  static const CrossEntropyTrainingKernels& chosen = kCrossEntropyTrainingPortable;
+#endif
+  return chosen;
+}
+
 }  // namespace quantnoise::kernels

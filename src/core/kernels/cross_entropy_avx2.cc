@@ -2,7 +2,11 @@
 
 #if defined(__x86_64__)
 
-const quantnoise::kernels::CrossEntropyKernels quantnoise::kernels::kCrossEntropyAvx2 =
-    quantnoise::kernels::cross_entropy_set("avx2");
+namespace quantnoise::kernels {
+
+const CrossEntropyKernels kCrossEntropyAvx2 = cross_entropy_set("avx2");
+const CrossEntropyTrainingKernels kCrossEntropyTrainingAvx2 = cross_entropy_training_set("avx2");
+
+}  // namespace quantnoise::kernels
 
 #endif

@@ -2,7 +2,11 @@
 
 #if defined(__x86_64__)
 
-const quantnoise::kernels::CrossEntropyKernels quantnoise::kernels::kCrossEntropyAvx512 =
-    quantnoise::kernels::cross_entropy_set("avx512");
+namespace quantnoise::kernels {
+
+const CrossEntropyKernels kCrossEntropyAvx512 = cross_entropy_set("avx512");
+const CrossEntropyTrainingKernels kCrossEntropyTrainingAvx512 = cross_entropy_training_set("avx512");
+
+}  // namespace quantnoise::kernels
 
 #endif

@@ -75,7 +75,10 @@ inline float row_bf16(uint16_t* logits, int64_t count, int64_t target, bool grad
   return cross_entropy_row(logits, count, target, gradient, scratch);
 }
 
-inline constexpr CrossEntropyKernels cross_entropy_set(const char* name) { return {name, row_f32, row_bf16}; }
+inline constexpr CrossEntropyKernels cross_entropy_set(const char* name) { return {name, row_f32}; }
+inline constexpr CrossEntropyTrainingKernels cross_entropy_training_set(const char* name) {
+  return {name, row_bf16};
+}
 
 }  // namespace
 }  // namespace quantnoise::kernels

@@ -1,4 +1,8 @@
 #include "core/kernels/cross_entropy_loops.h"
 
-const quantnoise::kernels::CrossEntropyKernels quantnoise::kernels::kCrossEntropyPortable =
-    quantnoise::kernels::cross_entropy_set("portable");
+namespace quantnoise::kernels {
+
+const CrossEntropyKernels kCrossEntropyPortable = cross_entropy_set("portable");
+const CrossEntropyTrainingKernels kCrossEntropyTrainingPortable = cross_entropy_training_set("portable");
+
+}  // namespace quantnoise::kernels

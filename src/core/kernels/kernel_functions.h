@@ -2,7 +2,9 @@
 // The functions behind the tables, one namespace a set. No standard-library templates: the files of the
 // instruction sets include this, and what they instantiate could be linked into the whole program.
 
-#include "quantnoise/kernels/kernel_types.h"
+#include "quantnoise/kernels/assign.h"
+#include "quantnoise/kernels/decode.h"
+#include "quantnoise/kernels/noise.h"
 
 #if defined(__x86_64__)
 #define QN_KERNELS_X86 1

@@ -13,4 +13,14 @@ const LayerNormKernels& layer_norm_kernels() {
   return chosen;
 }
 
+const LayerNormTrainingKernels& layer_norm_training_kernels() {
+#if defined(__x86_64__)
+  static const LayerNormTrainingKernels& chosen =
+      same_set(kLayerNormTrainingPortable, kLayerNormTrainingAvx2, kLayerNormTrainingAvx512);
+#else
+  static const LayerNormTrainingKernels& chosen = kLayerNormTrainingPortable;
+#endif
+  return chosen;
+}
+
 }  // namespace quantnoise::kernels

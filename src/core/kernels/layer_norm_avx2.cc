@@ -2,7 +2,11 @@
 
 #if defined(__x86_64__)
 
-const quantnoise::kernels::LayerNormKernels quantnoise::kernels::kLayerNormAvx2 =
-    quantnoise::kernels::layer_norm_set("avx2");
+namespace quantnoise::kernels {
+
+const LayerNormKernels kLayerNormAvx2 = layer_norm_set("avx2");
+const LayerNormTrainingKernels kLayerNormTrainingAvx2 = layer_norm_training_set("avx2");
+
+}  // namespace quantnoise::kernels
 
 #endif

@@ -2,7 +2,11 @@
 
 #if defined(__x86_64__)
 
-const quantnoise::kernels::LayerNormKernels quantnoise::kernels::kLayerNormAvx512 =
-    quantnoise::kernels::layer_norm_set("avx512");
+namespace quantnoise::kernels {
+
+const LayerNormKernels kLayerNormAvx512 = layer_norm_set("avx512");
+const LayerNormTrainingKernels kLayerNormTrainingAvx512 = layer_norm_training_set("avx512");
+
+}  // namespace quantnoise::kernels
 
 #endif

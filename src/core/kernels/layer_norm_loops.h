@@ -117,8 +117,9 @@ inline void backward_bf16(const LayerNormRows& rows, const uint16_t* gradient,
   differentiate_rows(rows, gradient, out);
 }
 
-inline constexpr LayerNormKernels layer_norm_set(const char* name) {
-  return {name, forward_f32, forward_bf16, backward_f32, backward_bf16};
+inline constexpr LayerNormKernels layer_norm_set(const char* name) { return {name, forward_f32}; }
+inline constexpr LayerNormTrainingKernels layer_norm_training_set(const char* name) {
+  return {name, forward_bf16, backward_f32, backward_bf16};
 }
 
 }  // namespace

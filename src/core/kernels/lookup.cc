@@ -139,8 +139,7 @@ const LookupKernels& lookup_kernels() {
   static const LookupKernels& chosen =
       same_set(kLookupPortable, kLookupAvx2, kLookupAvx512, kLookupAvx512Vnni);
 #elif defined(__aarch64__)
-  static const LookupKernels& chosen =
-      std::string_view(kernel_table().name) == kLookupNeon.name ? kLookupNeon : kLookupPortable;
+  static const LookupKernels& chosen = same_set(kLookupPortable, kLookupNeon);
 #else
   static const LookupKernels& chosen = kLookupPortable;
 #endif

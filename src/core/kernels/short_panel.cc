@@ -7,8 +7,9 @@ namespace quantnoise::kernels {
 const Bf16PanelKernels* bf16_panel_kernels() {
 #if defined(__x86_64__)
   static const Bf16PanelKernels* const chosen =
-      has_bf16_products() && std::string_view(kernel_table().name).starts_with("avx512") ? &kBf16PanelAvx512
-                                                                                         : nullptr;
+      has_bf16_products() && std::string_view(instruction_set().name).starts_with("avx512")
+          ? &kBf16PanelAvx512
+          : nullptr;
   return chosen;
 #else
   return nullptr;

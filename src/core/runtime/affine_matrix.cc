@@ -192,7 +192,7 @@ RowBlock AffineMatrix::read_rows(int64_t first_row, int64_t num_rows, int64_t fi
     const auto channel = static_cast<size_t>(weight_.affine_axis < 0 ? 0 : row);
     if (column_scales_.empty()) {
       const auto step = kernels::affine_step(weight_.scales[channel], weight_.zero_points[channel], bits);
-      kernels::affine_kernels().dequantize_f32(step, codes, num_cols, to);
+      kernels::affine_code_kernels().dequantize_f32(step, codes, num_cols, to);
       continue;
     }
     for (int64_t c = 0; c < num_cols; ++c) {

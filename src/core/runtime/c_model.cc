@@ -8,7 +8,7 @@
 
 #include "core/runtime/c_handles.h"
 #include "core/runtime/c_text.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/pack/model_file.h"
 
 namespace quantnoise::runtime {

@@ -18,6 +18,7 @@ class HeadBackward {
   explicit HeadBackward(const Problem& problem)
       : problem_(problem),
         kernel_(kernels::attention_kernels()),
+        training_(kernels::attention_training_kernels()),
         num_blocks_(round_up(problem.num_keys, kBlock) / kBlock),
         padded_dim_(round_up(problem.dim, 16)),
         block_(block_elements(problem.dim)),
@@ -109,9 +110,9 @@ class HeadBackward {
       const T* grad = tile.grad + r * tile.grad_stride;
       float& delta = delta_[static_cast<size_t>(r)];
       if constexpr (std::is_same_v<T, float>) {
-        delta = kernel_.dot_f32(grad, out + r * out_stride, problem_.dim);
+        delta = training_.dot_f32(grad, out + r * out_stride, problem_.dim);
       } else {
-        delta = kernel_.dot_bf16(grad, out + r * out_stride, problem_.dim);
+        delta = training_.dot_bf16(grad, out + r * out_stride, problem_.dim);
       }
     }
   }
@@ -150,7 +151,7 @@ class HeadBackward {
       row.num_keys = problem_.visible_keys(tile.first + r) - b * kBlock;
       row.log_sum_exp = tile.log_sum_exp[r];
       row.delta = delta_[static_cast<size_t>(r)];
-      kernel_.softmax_backward_row(row);
+      training_.softmax_backward_row(row);
     }
   }
 
@@ -173,7 +174,7 @@ class HeadBackward {
       static constexpr float kZeros[kBlock] = {};
       for (int64_t r = 0; r < rows; r += 2) {
         const float* second = r + 1 < rows ? block + (r + 1) * kBlock : kZeros;
-        kernel_.pair_rows(block + r * kBlock, second, kBlock, pairs.data() + r * kBlock);
+        training_.pair_rows(block + r * kBlock, second, kBlock, pairs.data() + r * kBlock);
       }
       return pairs.data();
     }
@@ -183,7 +184,7 @@ class HeadBackward {
     if constexpr (std::is_same_v<T, float>) {
       return gradients_.data();
     } else {
-      kernel_.scale_bf16(gradients_.data(), rows * kBlock, 1.0f, gradient_rows_.data());
+      training_.scale_bf16(gradients_.data(), rows * kBlock, 1.0f, gradient_rows_.data());
       return gradient_rows_.data();
     }
   }
@@ -193,7 +194,7 @@ class HeadBackward {
       if constexpr (std::is_same_v<T, float>) {
         kernel_.scale_f32(from + r * padded_dim_, problem_.dim, factor, to + r * to_stride);
       } else {
-        kernel_.scale_bf16(from + r * padded_dim_, problem_.dim, factor, to + r * to_stride);
+        training_.scale_bf16(from + r * padded_dim_, problem_.dim, factor, to + r * to_stride);
       }
     }
   }
@@ -210,6 +211,7 @@ class HeadBackward {
 
   const Problem& problem_;
   const kernels::AttentionKernels& kernel_;
+  const kernels::AttentionTrainingKernels& training_;
   int64_t num_blocks_;
   int64_t padded_dim_;
   int64_t block_;

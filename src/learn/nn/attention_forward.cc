@@ -18,6 +18,7 @@ class HeadForward {
   explicit HeadForward(const Problem& problem)
       : problem_(problem),
         kernel_(kernels::attention_kernels()),
+        training_(kernels::attention_training_kernels()),
         num_blocks_(round_up(problem.num_keys, kBlock) / kBlock),
         tile_(queries_in_tile(problem.num_keys)),
         padded_dim_(round_up(problem.dim, 16)),
@@ -105,13 +106,13 @@ class HeadForward {
   /// The block's probabilities after dropout, in T.
   const T* finished(float* block, int64_t count) {
     if constexpr (std::is_same_v<T, float>) {
-      if (problem_.has_dropout) kernel_.multiply_f32(block, factors_.data(), count, block);
+      if (problem_.has_dropout) training_.multiply_f32(block, factors_.data(), count, block);
       return block;
     } else {
       if (problem_.has_dropout) {
-        kernel_.multiply_bf16(block, factors_.data(), count, probabilities_.data());
+        training_.multiply_bf16(block, factors_.data(), count, probabilities_.data());
       } else {
-        kernel_.scale_bf16(block, count, 1.0f, probabilities_.data());
+        training_.scale_bf16(block, count, 1.0f, probabilities_.data());
       }
       return probabilities_.data();
     }
@@ -125,12 +126,13 @@ class HeadForward {
     if constexpr (std::is_same_v<T, float>) {
       kernel_.scale_f32(from, problem_.dim, factor, to);
     } else {
-      kernel_.scale_bf16(from, problem_.dim, factor, to);
+      training_.scale_bf16(from, problem_.dim, factor, to);
     }
   }
 
   const Problem& problem_;
   const kernels::AttentionKernels& kernel_;
+  const kernels::AttentionTrainingKernels& training_;
   int64_t num_blocks_;
   int64_t tile_;
   int64_t padded_dim_;

@@ -43,7 +43,8 @@ void pack_rows(const T* rows, int64_t row_stride, int64_t num_rows, int64_t dim,
   } else {
     for (int64_t r = 0; r < num_rows; r += 2) {
       const T* second = r + 1 < num_rows ? rows + (r + 1) * row_stride : nullptr;
-      kernels::attention_kernels().pair_rows_bf16(rows + r * row_stride, second, dim, out + r * stride);
+      kernels::attention_training_kernels().pair_rows_bf16(rows + r * row_stride, second, dim,
+                                                           out + r * stride);
     }
   }
 }

@@ -121,13 +121,14 @@ struct ResidualNorm : public torch::autograd::Function<ResidualNorm> {
     const at::Tensor out = at::empty(residual.sizes(), residual.options().dtype(type));
     const kernels::DropoutDraws draws = kernels::dropout_draws(stream, p);
     const auto& kernel = kernels::layer_norm_kernels();
+    const auto& training = kernels::layer_norm_training_kernels();
     for_rows(norm.rows(), [&](int64_t, int64_t row, int64_t rows) {
       const int64_t first = row * norm.cols();
       if (branch.defined()) {
         add_range(draws, residual, branch, first, rows * norm.cols(), mutable_floats(norm.sum) + first);
       }
       if (is_half(out)) {
-        kernel.forward_bf16(norm.range(row, rows), mutable_halves(out) + first);
+        training.forward_bf16(norm.range(row, rows), mutable_halves(out) + first);
       } else {
         kernel.forward_f32(norm.range(row, rows), mutable_floats(out) + first);
       }
@@ -176,7 +177,7 @@ struct ResidualNorm : public torch::autograd::Function<ResidualNorm> {
 
   static void differentiate(const kernels::LayerNormRows& rows, const at::Tensor& gradient, int64_t first,
                             const kernels::LayerNormGradients& to) {
-    const auto& kernel = kernels::layer_norm_kernels();
+    const auto& kernel = kernels::layer_norm_training_kernels();
     if (is_half(gradient)) {
       kernel.backward_bf16(rows, halves(gradient) + first, to);
     } else {

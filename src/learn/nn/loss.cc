@@ -49,6 +49,7 @@ Rows make_rows(const at::Tensor& features, const at::Tensor& weight, const at::T
 void chunk_losses(const Rows& rows, int64_t first, const at::Tensor& logits, bool gradient, float* losses) {
   const int64_t vocabulary = logits.size(1);
   const auto& kernel = kernels::cross_entropy_kernels();
+  const auto& training = kernels::cross_entropy_training_kernels();
   const int64_t* targets = rows.targets.const_data_ptr<int64_t>() + first;
   at::parallel_for(0, logits.size(0), 8, [&](int64_t begin, int64_t end) {
     std::vector<float> scratch(is_half(logits) ? static_cast<size_t>(vocabulary) : 0);
@@ -59,8 +60,8 @@ void chunk_losses(const Rows& rows, int64_t first, const at::Tensor& logits, boo
         const size_t bytes = static_cast<size_t>(vocabulary) * logits.element_size();
         std::memset(static_cast<char*>(logits.mutable_data_ptr()) + static_cast<size_t>(r) * bytes, 0, bytes);
       } else if (is_half(logits)) {
-        losses[r] = kernel.row_bf16(mutable_halves(logits) + r * vocabulary, vocabulary, targets[r], gradient,
-                                    scratch.data());
+        losses[r] = training.row_bf16(mutable_halves(logits) + r * vocabulary, vocabulary, targets[r],
+                                      gradient, scratch.data());
       } else {
         losses[r] = kernel.row_f32(mutable_floats(logits) + r * vocabulary, vocabulary, targets[r], gradient);
       }

@@ -2,7 +2,7 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 
 namespace quantnoise::nn {
 
@@ -28,8 +28,8 @@ const c10::TypedOperatorHandle<LinearPointwise>* onednn_linear() {
   return handle ? &*handle : nullptr;
 }
 
-// Torch's own choice is MKL, which is fast on Intel's processors alone. By the maker, not by a measurement: the
-// same machine must always give the same bits.
+// Torch's own choice is MKL, which is fast on Intel's processors alone. By the maker, not by a measurement:
+// the same machine must always give the same bits.
 bool mkl_is_slow() {
 #if defined(__x86_64__)
   static const bool is_intel = __builtin_cpu_is("intel");
@@ -42,8 +42,8 @@ bool mkl_is_slow() {
 // oneDNN's set-up costs some microseconds: small products stay with torch.
 bool prefer_onednn(const at::Tensor& a, int64_t rows, int64_t inner, int64_t cols) {
   constexpr int64_t kSmallProduct = int64_t{1} << 20;
-  return mkl_is_slow() && a.is_cpu() && a.scalar_type() == at::kFloat && rows * inner * cols >= kSmallProduct &&
-         onednn_linear() != nullptr;
+  return mkl_is_slow() && a.is_cpu() && a.scalar_type() == at::kFloat &&
+         rows * inner * cols >= kSmallProduct && onednn_linear() != nullptr;
 }
 
 // a bᵀ + bias; b may be a transposed view.

@@ -8,7 +8,7 @@
 #include "learn/train/session.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/quant/context.h"
 #include "quantnoise/train/evaluate.h"
 #include "quantnoise/train/model_io.h"

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "quantnoise/base/error.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/train/option_group.h"
 #include "tools/common/terminal.h"
 #include "tools/common/version.h"
@@ -26,13 +26,14 @@ void declare(config::OptionTable& table) {
 
 std::vector<std::string> kernel_names() {
   std::vector<std::string> names;
-  for (const kernels::KernelTable* table : kernels::available_kernel_tables()) names.push_back(table->name);
+  for (const kernels::InstructionSet* table : kernels::available_instruction_sets())
+    names.push_back(table->name);
   return names;
 }
 
 int run(const Invocation& invocation) {
   apply_threads(invocation.values);
-  const std::string kernels_used = kernels::kernel_table().name;
+  const std::string kernels_used = kernels::instruction_set().name;
   if (invocation.values.get_bool("json")) {
     const nlohmann::json object = {{"version", kVersion},
                                    {"torch", TORCH_VERSION},

@@ -1,6 +1,6 @@
 #include "tools/qn/shared_options.h"
 
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/train/option_group.h"
 #include "quantnoise/train/options.h"
 #include "tools/common/terminal.h"

@@ -1,9 +1,9 @@
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 
 #include <cstdlib>
 #include <cstring>
 
-#include "core/kernels/kernel_sets.h"
+#include "core/kernels/known_sets.h"
 #include "quantnoise/base/error.h"
 
 #if QN_KERNELS_X86
@@ -14,21 +14,11 @@ namespace quantnoise::kernels {
 
 namespace {
 
-#define QN_KERNEL_TABLE(name, set)                                                                 \
-  KernelTable {                                                                                    \
-    name, set::assign, set::nearest_two, set::nearest_by_group, set::own_distance, set::own_limit, \
-        set::select_not_above, set::accumulate, set::decode_f32, set::decode_u16, set::noise_f32,  \
-        set::noise_bf16                                                                            \
-  }
-
-constexpr KernelTable kPortable = QN_KERNEL_TABLE("portable", portable);
+constexpr InstructionSet kPortable = {"portable"};
 
 #if QN_KERNELS_X86
 
-constexpr KernelTable kAvx2 = QN_KERNEL_TABLE("avx2", avx2);
-constexpr KernelTable kAvx512 = QN_KERNEL_TABLE("avx512", avx512);
-// The loops of the codec gain nothing from VNNI and VBMI; the tables beside this one do.
-constexpr KernelTable kAvx512Vnni = QN_KERNEL_TABLE("avx512vnni", avx512);
+constexpr InstructionSet kAvx2 = {"avx2"}, kAvx512 = {"avx512"}, kAvx512Vnni = {"avx512vnni"};
 
 // Two features that clang 14's __builtin_cpu_supports() has no name for are asked of the processor itself;
 // that the system saves the registers is known from the others.
@@ -83,7 +73,7 @@ std::string instruction_sets() {
 #else
 
 #if QN_KERNELS_NEON
-constexpr KernelTable kNeon = QN_KERNEL_TABLE("neon", neon);
+constexpr InstructionSet kNeon = {"neon"};
 std::string processor_name() { return "aarch64"; }
 std::string instruction_sets() { return "neon"; }
 #else
@@ -96,15 +86,15 @@ bool machine_has_bf16() { return false; }
 
 }  // namespace
 
-std::span<const KernelSet> known_kernel_sets() {
+std::span<const KnownSet> known_instruction_sets() {
 #if QN_KERNELS_X86
-  static const KernelSet sets[] = {{"portable", &kPortable, true},
+  static const KnownSet sets[] = {{"portable", &kPortable, true},
                                    {"avx2", &kAvx2, machine_has_avx2()},
                                    {"avx512", &kAvx512, machine_has_avx512()},
                                    {"avx512vnni", &kAvx512Vnni, machine_has_avx512vnni()},
                                    {"neon", nullptr, false}};
 #else
-  static const KernelSet sets[] = {
+  static const KnownSet sets[] = {
     {"portable", &kPortable, true},
     {"avx2", nullptr, false},
     {"avx512", nullptr, false},
@@ -120,45 +110,45 @@ std::span<const KernelSet> known_kernel_sets() {
   return sets;
 }
 
-const KernelTable& choose_kernel_table(std::string_view name, std::span<const KernelSet> sets) {
-  const KernelTable* best = nullptr;
+const InstructionSet& choose_instruction_set(std::string_view name, std::span<const KnownSet> sets) {
+  const InstructionSet* best = nullptr;
   std::vector<std::string_view> names;
-  for (const KernelSet& set : sets) {
+  for (const KnownSet& set : sets) {
     names.push_back(set.name);
-    if (name.empty() && set.table != nullptr && set.machine_has_it) best = set.table;
+    if (name.empty() && set.in_build != nullptr && set.machine_has_it) best = set.in_build;
     if (set.name != name) continue;
-    QN_REQUIRE(set.table != nullptr, ErrorKind::kUnsupported, "QN_CPU=", name,
+    QN_REQUIRE(set.in_build != nullptr, ErrorKind::kUnsupported, "QN_CPU=", name,
                ": this build has no kernels for ", name);
     QN_REQUIRE(set.machine_has_it, ErrorKind::kUnsupported, "QN_CPU=", name,
                ": this machine's processor lacks ", name);
-    return *set.table;
+    return *set.in_build;
   }
   QN_REQUIRE(best != nullptr, ErrorKind::kUsage, "QN_CPU: found \"", name,
              "\", expected one of: ", join(names, ", "));
   return *best;
 }
 
-const KernelTable& kernel_table() {
-  static const KernelTable& chosen = [&]() -> const KernelTable& {
+const InstructionSet& instruction_set() {
+  static const InstructionSet& chosen = [&]() -> const InstructionSet& {
     const char* name = std::getenv("QN_CPU");
-    return choose_kernel_table(name == nullptr ? "" : name, known_kernel_sets());
+    return choose_instruction_set(name == nullptr ? "" : name, known_instruction_sets());
   }();
   return chosen;
 }
 
-std::vector<const KernelTable*> available_kernel_tables() {
-  std::vector<const KernelTable*> tables;
-  for (const KernelSet& set : known_kernel_sets()) {
-    if (set.table != nullptr && set.machine_has_it) tables.push_back(set.table);
+std::vector<const InstructionSet*> available_instruction_sets() {
+  std::vector<const InstructionSet*> sets;
+  for (const KnownSet& set : known_instruction_sets()) {
+    if (set.in_build != nullptr && set.machine_has_it) sets.push_back(set.in_build);
   }
-  return tables;
+  return sets;
 }
 
 bool has_bf16_products() { return machine_has_bf16(); }
 
 std::string cpu_description() {
   return str_cat(processor_name(), "; instruction sets: ", instruction_sets(),
-                 "; kernels: ", kernel_table().name);
+                 "; kernels: ", instruction_set().name);
 }
 
 }  // namespace quantnoise::kernels

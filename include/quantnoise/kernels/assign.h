@@ -1,27 +1,11 @@
 #pragma once
-// The inner loops of the codec, once for each instruction set: raw pointers, ranges, no threads, no errors.
-// Whoever calls cuts the work into ranges and brings the threads. The set `portable` is the specification;
-// the others give the same bits where only copies, comparisons and additions in the same order are involved
-// (decode, noise, accumulation), and differ in the assignment only by the rounding of a fused multiply-add.
+// k-means: the nearest centroids of blocks, bounds of distances, sums of the blocks of a centroid. Ranges only, no
+// threads, no errors. Sets differ in the assignment by the rounding of a fused multiply-add, and give the same
+// bits where only comparisons and additions in the same order are involved.
 
 #include <cstdint>
 
 namespace quantnoise::kernels {
-
-enum class NoiseKind { kNone, kDrop, kMean, kExact };
-
-/// What the noise pass does to a range of blocks; draws as base::RandomStream defines them.
-struct NoiseArgs {
-  NoiseKind kind = NoiseKind::kNone;
-  int block_size = 8;
-  float survivor_scale = 1;  ///< kDrop: factor of the blocks that stay
-  uint32_t key[2] = {0, 0};
-  uint32_t update = 0;
-  uint32_t micro_batch = 0;
-  uint64_t threshold = 0;            ///< a block is noised when its draw is below; 0 … 2^32
-  const float* centroids = nullptr;  ///< kExact: (num_centroids, block_size)
-  const uint16_t* codes = nullptr;   ///< kExact: of the whole matrix, by block number
-};
 
 /// Blocks to compare with a codebook. score(block, centroid) = half_norms[centroid] − block·centroid, which
 /// is half of the squared distance less half of the block's squared norm; it is accumulated in fp32 from
@@ -80,7 +64,7 @@ struct OwnLimit {
   float* limits = nullptr;
 };
 
-struct KernelTable {
+struct AssignKernels {
   const char* name;
 
   /// Nearest centroid of every block taken, ties to the lowest. scores may be null.
@@ -101,20 +85,17 @@ struct KernelTable {
   /// blocks: (num_blocks, block_size); sums: (num_centroids, block_size).
   void (*accumulate)(const float* blocks, const uint16_t* codes, int64_t num_blocks, int block_size,
                      double* sums, int64_t* counts) noexcept;
-
-  /// out[i] = centroids[codes[i]]; out: (num_blocks, block_size).
-  void (*decode_f32)(const uint16_t* codes, int64_t num_blocks, const float* centroids, int block_size,
-                     float* out) noexcept;
-  /// The same for centroids of 16 bits an element.
-  void (*decode_u16)(const uint16_t* codes, int64_t num_blocks, const uint16_t* centroids, int block_size,
-                     uint16_t* out) noexcept;
-
-  /// weight, out: the num_blocks blocks from number first_block on.
-  void (*noise_f32)(const NoiseArgs& args, const float* weight, uint64_t first_block, int64_t num_blocks,
-                    float* out) noexcept;
-  /// The same, rounded to bf16 (nearest even).
-  void (*noise_bf16)(const NoiseArgs& args, const float* weight, uint64_t first_block, int64_t num_blocks,
-                     uint16_t* out) noexcept;
 };
+
+extern const AssignKernels kAssignPortable;
+#if defined(__x86_64__)
+extern const AssignKernels kAssignAvx2;
+extern const AssignKernels kAssignAvx512;
+#elif defined(__aarch64__)
+extern const AssignKernels kAssignNeon;
+#endif
+
+/// Of the set in use.
+const AssignKernels& assign_kernels();
 
 }  // namespace quantnoise::kernels
