@@ -35,6 +35,7 @@ struct Spread {
 /// The parts of a step: how its bytes become vectors of 64 codes.
 /// Steps of 64 bytes.
 struct WholeSteps {
+  static constexpr bool kIsWhole = true;
   static constexpr int64_t step_bytes() { return 64; }
   static __m512i load(const uint8_t* at) { return _mm512_loadu_si512(at); }
 };
@@ -69,6 +70,7 @@ struct Codes2 : WholeSteps {
 
 struct CodesOdd {
   static constexpr int kParts = 1;
+  static constexpr bool kIsWhole = false;
   explicit CodesOdd(int bits) : bytes(8 * bits), mask(first_bytes(bytes)), spread(bits) {}
   int64_t step_bytes() const { return bytes; }
   __m512i load(const uint8_t* at) const { return _mm512_maskz_loadu_epi8(mask, at); }
@@ -178,7 +180,7 @@ template <typename Codes, bool kPrecise>
 void multiply_of(const AffineInput& input, const AffineRows& rows, float* out) {
   int64_t row = 0;
   // A byte a code; the others take more work than memory.
-  constexpr bool kIsWide = Codes::kParts == 1 && Codes::kBytes == 64;
+  constexpr bool kIsWide = Codes::kParts == 1 && Codes::kIsWhole;
   constexpr int kTogether = Codes::kParts == 1 ? 4 : 8;
   if (kIsWide && rows.row_bytes >= kLongRow) {
     for (; row < rows.num_rows; ++row) multiply_rows<Codes, kPrecise, 1, kIsWide>(input, rows, row, out);
