@@ -26,6 +26,11 @@ function(qn_set_isa_flags)
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
         "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mavx2;-mfma;-mf16c${quiet}")
     endif()
+    # Loops throw nothing and call nothing: no unwind tables in what ships. (Debug information has its own.)
+    if(source MATCHES "/kernels/.*_(portable|avx2|avx512[a-z0-9]*|neon)\\.cc$")
+      set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
+        "$<$<CONFIG:Release>:-fno-exceptions;-fno-asynchronous-unwind-tables>")
+    endif()
     # Every set gives the same bits: no compiler may fuse a product and a sum on its own.
     if(source MATCHES "/(lookup|affine_product)[^/]*\\.cc$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS "-ffp-contract=off")

@@ -67,10 +67,11 @@ void cut_evenly(int64_t first, int64_t end, LookupTables& tables) {
   }
 }
 
-// Falling norms; a chunk ends before the block whose squared norm is less than half of its first one's.
+// Falling norms, equal ones in their order; a chunk ends before the block whose squared norm is less than
+// half of its first one's.
 void cut_outliers(const float* norms, int64_t first, int64_t end, LookupTables& tables) {
-  std::stable_sort(tables.order + first, tables.order + end,
-                   [&](int32_t a, int32_t b) { return norms[a] > norms[b]; });
+  std::sort(tables.order + first, tables.order + end,
+            [&](int32_t a, int32_t b) { return norms[a] != norms[b] ? norms[a] > norms[b] : a < b; });
   for (int64_t i = first; i < end;) {
     int64_t next = i + 1;
     while (next < end && next < i + kMaxChunkBlocks &&

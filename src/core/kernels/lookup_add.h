@@ -176,10 +176,9 @@ inline void add_words(Ints low, Ints high, const LookupChunk& chunk, float* to) 
                add_f32(load_floats(to + kLanes), mul_f32(scale, to_floats(sub_i32(second, center)))));
 }
 
-/// What runs once a chunk is not inlined: the loops that fetch codes in different ways share it.
 template <typename Codes, int kPlanes, int kVectors>
-[[gnu::noinline]] void add_sums(const ByteSums (&entry_sums)[kPlanes][kVectors][Codes::kSumsInVector],
-                                const LookupChunk& chunk, float* sums) {
+inline void add_sums(const ByteSums (&entry_sums)[kPlanes][kVectors][Codes::kSumsInVector],
+                     const LookupChunk& chunk, float* sums) {
   for (int v = 0; v < kVectors; ++v) {
     for (int s = 0; s < Codes::kSumsInVector; ++s) {
       const ByteSums &low = entry_sums[0][v][s], &high = entry_sums[kPlanes - 1][v][s];
@@ -220,7 +219,7 @@ void fetch_heads(const LookupTables& tables, const LookupRows& rows, int first) 
 
 /// Rows `first` … in their order from the sums of kVectors vectors.
 template <typename Codes, int kVectors>
-[[gnu::noinline]] void write_rows(const float* sums, int first, int num_rows, float offset, float* out) {
+inline void write_rows(const float* sums, int first, int num_rows, float offset, float* out) {
   const Floats shift = set_f32(offset);
   for (int v = 0; v < kVectors; ++v) {
     const int row = first + v * Codes::kRowsInVector;
