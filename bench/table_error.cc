@@ -12,7 +12,7 @@
 #include <cstdlib>
 
 #include "quantnoise/base/error.h"
-#include "quantnoise/kernels/kernel_table.h"
+#include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/text/data_folder.h"
 #include "quantnoise/text/dictionary.h"
 
@@ -57,7 +57,7 @@ int run(int argc, char** argv) {
   const auto folder = quantnoise::text::DataFolder::open(argv[2]);
   const auto model = runtime::LanguageModel::open(argv[1]);
   const auto texts = middle_of(*folder.stream(split), num_tokens, model->max_positions());
-  std::printf("kernels %s, %lld tokens of %s\n\n", quantnoise::kernels::kernel_table().name,
+  std::printf("kernels %s, %lld tokens of %s\n\n", quantnoise::kernels::instruction_set().name,
               static_cast<long long>(num_tokens), split.c_str());
   std::printf(
       "| layer | weight | zeros | largest / rms | fast | its worst row | precise | its worst row |\n");
