@@ -42,8 +42,9 @@ const OptionSpec& OptionTable::find(std::string_view name) const {
   std::vector<std::string> known;
   for (const auto& [known_name, position] : index_) known.push_back(known_name);
   std::vector<std::string> nearest = nearest_names(canonical, known);
-  for (std::string& candidate : nearest) candidate.insert(0, "--");
-  throw Error(ErrorKind::kUsage, str_cat("unknown option --", canonical),
+  const auto dashes = [](const std::string& of) { return of.size() == 1 ? "-" : "--"; };
+  for (std::string& candidate : nearest) candidate.insert(0, dashes(candidate));
+  throw Error(ErrorKind::kUsage, str_cat("unknown option ", dashes(canonical), canonical),
               nearest.empty() ? "" : str_cat("did you mean ", join(nearest, " or "), "?"));
 }
 
