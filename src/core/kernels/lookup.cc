@@ -111,22 +111,29 @@ bool plan_lookup(const LookupInput& input, LookupTables& tables) {
   const float* norms = input.norms;
   int32_t* order = tables.order;
   tables.num_kept = tables.num_chunks = 0;
-  float largest = 0, sums[4] = {};
-  for (int64_t b = 0; b < input.num_blocks; ++b) {
-    largest = norms[b] > largest ? norms[b] : largest;
-    sums[b % 4] += norms[b];
+  constexpr int kSums = kBlocksInGroup;  // the compiler makes vectors of them
+  float largest = 0, most[kSums] = {}, sums[kSums] = {};
+  for (int64_t b = 0; b < input.num_blocks; b += kSums) {
+    for (int i = 0; i < kSums; ++i) {
+      most[i] = norms[b + i] > most[i] ? norms[b + i] : most[i];
+      sums[i] += norms[b + i];
+    }
   }
-  const float sum = sums[0] + sums[1] + sums[2] + sums[3];  // NaN when one is
+  float sum = 0;  // NaN when one is
+  for (int i = 0; i < kSums; ++i) {
+    largest = most[i] > largest ? most[i] : largest;
+    sum += sums[i];
+  }
   if (!(sum <= kLargestSum) || largest < kSmallestNorm) return false;
   const float limit = kOutlier * sum / static_cast<float>(input.num_blocks);
   const float least = largest * kNegligible;
-  int64_t num_usual = 0, num_kept = 0;
+  int64_t num_usual = 0;
   for (int64_t b = 0; b < input.num_blocks; ++b) {
     order[num_usual] = static_cast<int32_t>(b);
     num_usual += norms[b] <= limit && norms[b] > least;
   }
-  num_kept = num_usual;
-  for (int64_t b = 0; b < input.num_blocks; ++b) {
+  int64_t num_kept = num_usual;
+  for (int64_t b = 0; largest > limit && b < input.num_blocks; ++b) {
     if (norms[b] > limit) order[num_kept++] = static_cast<int32_t>(b);
   }
   tables.num_kept = num_kept;

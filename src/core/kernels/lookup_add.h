@@ -248,7 +248,8 @@ void add_vectors(const LookupTables& tables, const LookupRows& rows, int first, 
   write_rows<Codes, kVectors>(sums, first, rows.num_steps * kStepRows, offset, out);
 }
 
-/// The codes of all vectors taken at once are streams that go through memory side by side.
+/// The codes of all vectors taken at once are streams that go through memory side by side. Matrices of few
+/// rows, and what is left of others, take half of the vectors.
 template <typename Codes, int kPlanes, int kVectors>
 void add_rows_of(const LookupTables& tables, const LookupRows& rows, float offset, float* out) {
   constexpr int kRowsAtOnce = kVectors * Codes::kRowsInVector;
@@ -256,7 +257,14 @@ void add_rows_of(const LookupTables& tables, const LookupRows& rows, float offse
   const float shift = chunk_offset(tables, offset);
   const auto add = rows.read_again ? add_vectors<Codes, Fetch::kToKeep, kPlanes, kVectors>
                                    : add_vectors<Codes, Fetch::kOnce, kPlanes, kVectors>;
-  for (int row = 0; row < num_rows; row += kRowsAtOnce) add(tables, rows, row, shift, out);
+  constexpr int kFew = kVectors > 4 ? kVectors / 2 : kVectors;
+  for (int row = 0; row < num_rows; row += kRowsAtOnce) {
+    if (kFew < kVectors && num_rows - row <= kFew * Codes::kRowsInVector) {
+      add_vectors<Codes, Fetch::kToKeep, kPlanes, kFew>(tables, rows, row, shift, out);
+    } else {
+      add(tables, rows, row, shift, out);
+    }
+  }
 }
 
 /// `Table` looks 8-bit codes up, for kVectors vectors of them at once.

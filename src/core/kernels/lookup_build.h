@@ -123,29 +123,43 @@ Floats scaled(const BlockProducts<kPairs>& products, const LookupCodebook& codeb
                  load_floats(codebook.own_factors + vector * kLanes));
 }
 
-/// Tables of 256 entries of 16 bits: a plane of low bytes, then one of high bytes. The products are computed
-/// twice: those of a chunk would not stay in the first-level cache.
+/// Products of blocks i and i + 1 of a chunk (the last one twice where it has none behind it): centroids are
+/// loaded once for both.
+template <int kPairs>
+inline void multiply_two(const ChunkWork& work, int i, float (*products)[256], FloatRanges& ranges) {
+  const int next = i + 1 < work.chunk.num_blocks ? i + 1 : i;
+  const BlockProducts<kPairs> first(work.pairs(i), work.codebook.num_pairs);
+  const BlockProducts<kPairs> second(work.pairs(next), work.codebook.num_pairs);
+  Floats low[2] = {set_f32(__builtin_inff()), set_f32(__builtin_inff())};
+  Floats high[2] = {set_f32(-__builtin_inff()), set_f32(-__builtin_inff())};
+  for (int v = 0; v < 256 / kLanes; ++v) {
+    const Floats values[2] = {scaled(first, work.codebook, v), scaled(second, work.codebook, v)};
+    for (int b = 0; b < 2; ++b) {
+      low[b] = min_f32(low[b], values[b]);
+      high[b] = max_f32(high[b], values[b]);
+    }
+    store_floats(products[i] + v * kLanes, values[0]);
+    store_floats(products[next] + v * kLanes, values[1]);
+  }
+  ranges.set(i, low[0], high[0]);
+  ranges.set(next, low[1], high[1]);
+}
+
+/// Tables of 256 entries of 16 bits: a plane of low bytes, then one of high bytes.
 template <int kPairs, bool kDifferences>
 void build_words_256(ChunkWork& work, Prefetcher& prefetcher) {
+  alignas(64) float products[kMaxChunkBlocks][256];
   FloatRanges ranges;
-  for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
-    Floats low = set_f32(__builtin_inff()), high = set_f32(-__builtin_inff());
-    for (int v = 0; v < 256 / kLanes; ++v) {
-      const Floats value = scaled(products, work.codebook, v);
-      low = min_f32(low, value);
-      high = max_f32(high, value);
-    }
-    ranges.set(i, low, high);
+  for (int i = 0; i < work.chunk.num_blocks; i += 2) {
+    multiply_two<kPairs>(work, i, products, ranges);
     prefetcher.advance();
   }
   ranges.finish(work.ranges);
   const WordSteps steps(work.ranges, work.chunk);
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     const Floats low = set_f32(work.ranges.low[i]), multiplier = set_f32(steps.multiplier[i]);
     const auto words = [&](int vector) {
-      return to_ints(mul_f32(sub_f32(scaled(products, work.codebook, vector), low), multiplier));
+      return to_ints(mul_f32(sub_f32(load_floats(products[i] + vector * kLanes), low), multiplier));
     };
     uint8_t* to = work.entries(i, 512);
     for (int v = 0; v < 256 / kLanes; v += 4) {
