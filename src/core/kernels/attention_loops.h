@@ -166,11 +166,10 @@ inline void pair_rows_bf16(const uint16_t* row0, const uint16_t* row1, int64_t c
   }
 }
 
-/// Four rows of a times 16 columns of b at a time.
-template <int kRows>
+/// kRows rows of a times kVectors · kLanes columns of b.
+template <int kRows, int kVectors>
 inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
                       int64_t ldc, bool accumulate) {
-  constexpr int kVectors = 16 / kLanes;
   Floats sums[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) sums[r][v] = accumulate ? load(c + r * ldc + v * kLanes) : Floats{};
@@ -186,16 +185,24 @@ inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, in
   }
 }
 
+/// Four rows and 16 columns at a time, of single rows 64 columns: additions that do not wait for each other.
 inline void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
                  float* c, int64_t ldc, bool accumulate) {
+  constexpr int kNarrow = 16 / kLanes, kWide = 64 / kLanes;
+  const int64_t num_fours = m / 4 * 4;
   for (int64_t column = 0; column < n; column += 16) {
-    int64_t row = 0;
-    for (; row + 4 <= m; row += 4) {
-      gemm_tile<4>(k, a + row * lda, lda, b + column, ldb, c + row * ldc + column, ldc, accumulate);
+    for (int64_t row = 0; row < num_fours; row += 4) {
+      gemm_tile<4, kNarrow>(k, a + row * lda, lda, b + column, ldb, c + row * ldc + column, ldc, accumulate);
     }
-    for (; row < m; ++row) {
-      gemm_tile<1>(k, a + row * lda, lda, b + column, ldb, c + row * ldc + column, ldc, accumulate);
-    }
+  }
+  for (int64_t row = num_fours; row < m; ++row) {
+    const float* left = a + row * lda;
+    float* to = c + row * ldc;
+    int64_t column = 0;
+    for (; column + 64 <= n; column += 64)
+      gemm_tile<1, kWide>(k, left, lda, b + column, ldb, to + column, ldc, accumulate);
+    for (; column < n; column += 16)
+      gemm_tile<1, kNarrow>(k, left, lda, b + column, ldb, to + column, ldc, accumulate);
   }
 }
 

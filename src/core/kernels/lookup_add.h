@@ -30,12 +30,13 @@ constexpr int kBlocksAhead[] = {32, 16, 6};
 constexpr int kBlocksInTurn = 16;
 
 /// kOnce: nobody reads these codes again soon, so they need not push the tables out of the second-level
-/// cache.
-enum class Fetch { kOnce, kToKeep };
+/// cache. kNone: there are so few that they came while the tables were built.
+enum class Fetch { kOnce, kToKeep, kNone };
 
 template <Fetch kFetch>
 inline void fetch(const uint8_t* at) {
-  _mm_prefetch(reinterpret_cast<const char*>(at), kFetch == Fetch::kOnce ? _MM_HINT_NTA : _MM_HINT_T0);
+  if (kFetch != Fetch::kNone)
+    _mm_prefetch(reinterpret_cast<const char*>(at), kFetch == Fetch::kOnce ? _MM_HINT_NTA : _MM_HINT_T0);
 }
 
 /// Where a vector of codes comes from for block 0; with 16 entries and 512 bits 32 bytes of each of two
@@ -143,14 +144,16 @@ inline void add_blocks(const LookupTables& tables, int64_t first, int64_t end, i
     for (int s = 0; s < Codes::kSumsInVector; ++s) local[v][s] = sums[v][s];
   }
   const uint8_t* entries = tables.entries + first * kTableBytes + plane * Codes::kPlaneBytes;
-  const int64_t last = tables.num_kept - 1;
+  [[maybe_unused]] const int64_t last = tables.num_kept - 1;
   for (int64_t i = first; i < end; ++i, entries += kTableBytes) {
+    if constexpr (kFetch != Fetch::kNone) {
 #pragma GCC unroll 3
-    for (const int blocks : kBlocksAhead) {
-      const int64_t ahead = tables.order[i + blocks < last ? i + blocks : last] * block_stride;
+      for (const int blocks : kBlocksAhead) {
+        const int64_t ahead = tables.order[i + blocks < last ? i + blocks : last] * block_stride;
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; v += kPlanes)
-        Codes::template fetch_codes<kFetch>(vectors[v + plane], ahead);
+        for (int v = 0; v < kVectors; v += kPlanes)
+          Codes::template fetch_codes<kFetch>(vectors[v + plane], ahead);
+      }
     }
     Codes::add(entries, vectors, tables.order[i] * block_stride, local);
   }
@@ -209,6 +212,7 @@ void add_chunk(const LookupTables& tables, const LookupChunk& chunk, const CodeV
 /// The first codes of the vectors from row `first` on, which no stream has come to yet.
 template <typename Codes, Fetch kFetch, int kVectors>
 void fetch_heads(const LookupTables& tables, const LookupRows& rows, int first) {
+  if (kFetch == Fetch::kNone) return;
   const int64_t count = tables.num_kept < kBlocksInTurn ? tables.num_kept : kBlocksInTurn;
   for (int row = first; row < first + kVectors * Codes::kRowsInVector; row += kStepRows) {
     if (row >= rows.num_steps * kStepRows) return;
@@ -260,7 +264,7 @@ void add_rows_of(const LookupTables& tables, const LookupRows& rows, float offse
   constexpr int kFew = kVectors > 4 ? kVectors / 2 : kVectors;
   for (int row = 0; row < num_rows; row += kRowsAtOnce) {
     if (kFew < kVectors && num_rows - row <= kFew * Codes::kRowsInVector) {
-      add_vectors<Codes, Fetch::kToKeep, kPlanes, kFew>(tables, rows, row, shift, out);
+      add_vectors<Codes, Fetch::kNone, kPlanes, kFew>(tables, rows, row, shift, out);
     } else {
       add(tables, rows, row, shift, out);
     }
