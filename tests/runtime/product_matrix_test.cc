@@ -201,6 +201,36 @@ TEST(ProductMatrix, TablesServeAllMatricesOfTheirCodebook) {
   }
 }
 
+TEST(ProductMatrix, ProductsWithOneInputNumberShareWhatIsMadeOfIt) {
+  const ProductMatrix fours(random_weight(130, 96, 4, 200)), eights(random_weight(70, 96, 8, 256));
+  const ProductMatrix large(random_weight(64, 96, 8, 300));
+  for (const Input kind : {Input::kGaussian, Input::kOutliers, Input::kHalfZero}) {
+    for (const int64_t n : {1, 4, 9}) {
+      const std::vector<float> x = values_of(kind, n * 96, 11), other = values_of(kind, n * 96, 12);
+      Workspace workspace;
+      uint64_t last_number = 0;
+      const auto expect_same = [&](const ProductMatrix& matrix, const std::vector<float>& input,
+                                   uint64_t number) {
+        std::vector<float> y(static_cast<size_t>(n * matrix.rows())), expected = y;
+        MultiplyOptions options;
+        options.method = Method::kLookup;
+        matrix.multiply(input, n, {}, expected, options);
+        options.workspace = &workspace;
+        options.input_number = number;
+        matrix.multiply(input, n, {}, y, options);
+        EXPECT_EQ(y, expected) << n << " rows";
+      };
+      for (const auto* input : {&x, &other}) {
+        const uint64_t number = ++last_number;
+        for (const ProductMatrix* matrix : {&fours, &fours, &eights, &fours, &large, &eights, &eights})
+          expect_same(*matrix, *input, number);
+        expect_same(fours, *input == x ? other : x, 0);
+        expect_same(fours, *input, ++last_number);
+      }
+    }
+  }
+}
+
 TEST(ProductMatrix, ForeignTablesAreABugOfTheCaller) {
   const ProductMatrix a(random_weight(100, 64, 8, 256)), b(random_weight(100, 64, 8, 16));
   ProductTables tables;

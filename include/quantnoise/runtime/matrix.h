@@ -41,6 +41,9 @@ struct MultiplyOptions {
   Method method = Method::kAuto;
   const base::ParallelFor* parallel_for = nullptr;  ///< null: the calling thread alone
   Workspace* workspace = nullptr;
+  /// Products with one workspace and the same number, other than 0, have the same x: what was made of it for
+  /// one is used for the next.
+  uint64_t input_number = 0;
 };
 
 /// Activations as codes of at most 8 bits: value = scale · (code − zero point), with one grid for all rows or

@@ -77,6 +77,7 @@ struct ChunkWork {
   const int32_t* pairs(int i) const { return block_pairs(input, tables.order[chunk.first + i]); }
   uint8_t* entries(int i, int64_t bytes) const { return tables.entries + (chunk.first + i) * bytes; }
   void load_factors() {
+    ranges.num_slots = (chunk.num_blocks + 15) / 16 * 16;
     for (int i = 0; i < chunk.num_blocks; ++i)
       ranges.factor[i] = input.factors[tables.order[chunk.first + i]];
   }

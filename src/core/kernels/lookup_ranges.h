@@ -18,7 +18,7 @@ class IntegerRanges {
     _mm_store_si128(high_ + place(block), greatest_of_lanes_i16(high));
   }
   [[gnu::noinline]] void finish(EntryRange& ranges) const {
-    for (int first = 0; first < kMaxChunkBlocks; first += kTogether) {
+    for (int first = 0; first < ranges.num_slots; first += kTogether) {
       const Ints low = reduce<true>(low_ + first), high = reduce<false>(high_ + first);
       for (int half = 0; half < 2; ++half) {
         const Ints least = widen_i16(half ? upper_half(low) : lower_half(low));
@@ -64,7 +64,7 @@ class FloatRanges {
     high_[place(block)] = greatest_of_lanes_f32(high);
   }
   [[gnu::noinline]] void finish(EntryRange& ranges) const {
-    for (int first = 0; first < kMaxChunkBlocks; first += kTogether) {
+    for (int first = 0; first < ranges.num_slots; first += kTogether) {
       const Floats low = reduce<true>(low_ + first), high = reduce<false>(high_ + first);
       store_floats(ranges.low + first, low);
       store_floats(ranges.range + first, sub_f32(high, low));
@@ -97,7 +97,7 @@ class FloatRanges {
 
 inline float largest_step(const EntryRange& ranges, float num_steps, float finest) {
   Floats step = set_f32(0);
-  for (int i = 0; i < kMaxChunkBlocks; i += kLanes) {
+  for (int i = 0; i < ranges.num_slots; i += kLanes) {
     const Floats factor = load_floats(ranges.factor + i);
     const Floats needed = div_f32(mul_f32(factor, load_floats(ranges.range + i)), set_f32(num_steps));
     step = max_f32(step, max_f32(needed, mul_f32(factor, set_f32(finest))));
@@ -114,7 +114,7 @@ struct ByteSteps {
   [[gnu::noinline]] ByteSteps(const EntryRange& ranges, float unit, LookupChunk& chunk) {
     const float step = largest_step(ranges, 255.0f, kFinestStep);
     const Floats inverse = set_f32(65536.0f / step);
-    for (int i = 0; i < kMaxChunkBlocks; i += kLanes) {
+    for (int i = 0; i < ranges.num_slots; i += kLanes) {
       const Ints factor =
           cut_to_ints(add_f32(mul_f32(load_floats(ranges.factor + i), inverse), set_f32(0.5f)));
       const Floats at_least_1 = to_floats(max_i32(factor, set_i32(1)));
@@ -134,7 +134,7 @@ struct WordSteps {
     const double lows = sum_of_lows(ranges, 0.0);
     const float needed = largest_step(ranges, 65535.0f, 0.0f), least = least_step(lows);
     const float step = needed > least ? needed : least;
-    for (int i = 0; i < kMaxChunkBlocks; i += kLanes) {
+    for (int i = 0; i < ranges.num_slots; i += kLanes) {
       const Floats steps = div_f32(load_floats(ranges.factor + i), set_f32(step));
       store_floats(multiplier + i, keep_where_positive(steps, set_f32(step)));
     }

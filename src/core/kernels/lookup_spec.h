@@ -20,12 +20,13 @@ struct EntryRange {
   alignas(64) float low[kMaxChunkBlocks];
   alignas(64) float range[kMaxChunkBlocks];
   alignas(64) float factor[kMaxChunkBlocks];  ///< of the inputs, see LookupInput
+  int num_slots = kMaxChunkBlocks;            ///< a multiple of 16 from which on there are only zeros
 };
 
 /// Σ factor · (low + shift), in four sums; double so that the large minima cancel exactly enough.
 inline double sum_of_lows(const EntryRange& ranges, double shift) {
   double sums[4] = {};
-  for (int i = 0; i < kMaxChunkBlocks; ++i)
+  for (int i = 0; i < ranges.num_slots; ++i)
     sums[i % 4] += double{ranges.factor[i]} * (double{ranges.low[i]} + shift);
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }

@@ -99,9 +99,12 @@ void SelfAttention::forward(const float* x, int64_t n, std::span<const Segment> 
   float* key = buffers.key.resize(n * dim);
   float* value = buffers.value.resize(n * dim);
   float* mixed = buffers.mixed.resize(n * dim);
-  query_.forward(x, n, query, context);
-  key_.forward(x, n, key, context);
-  value_.forward(x, n, value, context);
+  {
+    const SharedInput shared(context);
+    query_.forward(x, n, query, context);
+    key_.forward(x, n, key, context);
+    value_.forward(x, n, value, context);
+  }
   for (const Segment& segment : segments) {
     for (int64_t row = segment.first_row; row < segment.first_row + segment.num_rows; ++row)
       (*segment.caches)[layer].append(key + row * dim, value + row * dim);

@@ -9,6 +9,7 @@ namespace quantnoise::runtime {
 
 struct Context {
   MultiplyOptions multiply;                     ///< with a workspace of its own
+  uint64_t last_input_number = 0;               ///< see SharedInput
   const ProductObserver* on_product = nullptr;  ///< null: nobody looks
   AlignedBuffer<float> quantized;               ///< the input of a layer that quantizes it, as values
   AlignedBuffer<uint8_t> codes;                 ///< or as codes, with the grids of its rows
@@ -18,6 +19,20 @@ struct Context {
   std::vector<AlignedBuffer<float>> scratch;  ///< one a part of a parallel loop
 
   const base::ParallelFor& parallel_for() const { return parallel_for_of(multiply); }
+};
+
+/// While it lives, all products have the same input.
+class SharedInput {
+ public:
+  explicit SharedInput(Context& context) : context_(context) {
+    context.multiply.input_number = ++context.last_input_number;
+  }
+  ~SharedInput() { context_.multiply.input_number = 0; }
+  SharedInput(const SharedInput&) = delete;
+  SharedInput& operator=(const SharedInput&) = delete;
+
+ private:
+  Context& context_;
 };
 
 /// Runs body(i) for 0 ≤ i < count; in the calling thread when `work` (multiplications in all) is too little

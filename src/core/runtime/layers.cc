@@ -91,6 +91,7 @@ void Linear::forward(const float* x, int64_t n, float* y, Context& context) cons
   constexpr int64_t kWorthwhileBytes = 256 * 1024;
   MultiplyOptions options = context.multiply;
   if (n * weight_bytes_ < kWorthwhileBytes) options.parallel_for = nullptr;
+  if (input_.mode != pack::ActivationMode::kNone) options.input_number = 0;  // a grid of its own
   const std::span<const float> bias = bias_ ? bias_->values() : std::span<const float>();
   const std::span<float> out(y, static_cast<size_t>(n * out_features()));
   if (context.on_product != nullptr)

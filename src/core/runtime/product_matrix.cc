@@ -122,7 +122,7 @@ void ProductMatrix::multiply_by_tables(std::span<const float> x, int64_t n, std:
     for (size_t i = 0; i < count; ++i) {
       const size_t num_cols = static_cast<size_t>(cols());
       states[i]->plan(codebook_, x.subspan((static_cast<size_t>(row) + i) * num_cols, num_cols),
-                      options.arithmetic);
+                      options.arithmetic, n <= kRowsAtOnce ? options.input_number : 0);
     }
     parallel_for(num_parts, 1, [&](int64_t part, int64_t) {
       kernels::BytesAhead ahead =

@@ -36,8 +36,13 @@ struct ProductTables::State {
   kernels::LookupInput input;
   kernels::LookupTables tables;
 
-  /// Rounds the input and cuts the chunks.
-  void plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x, Arithmetic arithmetic);
+  uint64_t input_number = 0;  ///< of the input that was rounded and cut into chunks
+
+  /// Rounds the input and cuts the chunks, unless that was done for the input of this number.
+  void plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x, Arithmetic arithmetic,
+            uint64_t number = 0);
+  void plan_input(const ProductCodebook::State& book, std::span<const float> x, int64_t blocks);
+  bool is_planned(const ProductCodebook::State& book, int64_t blocks, uint64_t number) const;
   /// Share number `part` of `num_parts` of the entries.
   void build_part(int64_t part, int64_t num_parts, kernels::BytesAhead ahead);
 };

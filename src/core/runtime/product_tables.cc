@@ -106,12 +106,9 @@ void ProductTables::build(std::shared_ptr<const ProductCodebook> codebook, std::
   parallel_for(num_parts, 1, [&](int64_t part, int64_t) { state_->build_part(part, num_parts, {}); });
 }
 
-void ProductTables::State::plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x,
-                                Arithmetic arithmetic) {
-  codebook = std::move(from);
-  const ProductCodebook::State& book = codebook->state();
-  num_blocks = static_cast<int64_t>(x.size()) / book.block_size;
-  QN_INVARIANT(num_blocks * book.block_size == static_cast<int64_t>(x.size()));
+void ProductTables::State::plan_input(const ProductCodebook::State& book, std::span<const float> x,
+                                      int64_t blocks) {
+  num_blocks = blocks;
   if (book.has_tables) {
     const int64_t num_padded = base::round_up(num_blocks, kernels::kBlocksInGroup);
     input.num_blocks = num_blocks;
@@ -126,6 +123,22 @@ void ProductTables::State::plan(std::shared_ptr<const ProductCodebook> from, std
   }
   const auto is_zero = [&] { return std::all_of(x.begin(), x.end(), [](float v) { return v == 0; }); };
   has_tables = book.has_tables && (kernels::plan_lookup(input, tables) || is_zero());
+}
+
+bool ProductTables::State::is_planned(const ProductCodebook::State& book, int64_t blocks,
+                                      uint64_t number) const {
+  return number != 0 && number == input_number && has_tables && book.has_tables && blocks == num_blocks &&
+         book.block_size == input.block_size;
+}
+
+void ProductTables::State::plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x,
+                                Arithmetic arithmetic, uint64_t number) {
+  codebook = std::move(from);
+  const ProductCodebook::State& book = codebook->state();
+  const int64_t blocks = static_cast<int64_t>(x.size()) / book.block_size;
+  QN_INVARIANT(blocks * book.block_size == static_cast<int64_t>(x.size()));
+  if (!is_planned(book, blocks, number)) plan_input(book, x, blocks);
+  input_number = number;
   if (!has_tables) {
     float* padded = padded_x.resize(num_blocks * book.padded.stride);
     pad_blocks(x.data(), num_blocks, book.block_size, book.padded.stride, padded);
