@@ -91,12 +91,12 @@ class TextPiece {
   };
   Kind kind_;
   union {
-    std::string_view text_;
-    char character_;
-    int64_t integer_;
-    uint64_t unsigned_;
-    double real_;
-    Printed other_;
+    std::string_view text_;  // NOLINT(readability-identifier-naming): private
+    char character_;         // NOLINT(readability-identifier-naming): private
+    int64_t integer_;        // NOLINT(readability-identifier-naming): private
+    uint64_t unsigned_;      // NOLINT(readability-identifier-naming): private
+    double real_;            // NOLINT(readability-identifier-naming): private
+    Printed other_;          // NOLINT(readability-identifier-naming): private
   };
 };
 
