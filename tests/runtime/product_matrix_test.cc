@@ -301,10 +301,19 @@ TEST(ProductMatrix, Int8CentroidsAreScaled) {
 }
 
 TEST(ProductMatrix, CodesOfEightBitsAreNotCopied) {
-  EXPECT_EQ(ProductMatrix(random_weight(128, 64, 8, 256)).owned_bytes(), 0);
-  EXPECT_EQ(ProductMatrix(random_weight(128, 64, 8, 16)).owned_bytes(), 0);
-  EXPECT_EQ(ProductMatrix(random_weight(130, 64, 8, 256)).owned_bytes(), 64 * 8);  // the last tile alone
-  EXPECT_EQ(ProductMatrix(random_weight(128, 64, 8, 300)).owned_bytes(), 128 * 8 * 2);
+  // Beside the centroids.
+  const auto copied_bytes = [](const codec::PackedWeight& weight) {
+    const ProductMatrix matrix(weight);
+    EXPECT_GE(matrix.codebook()->owned_bytes(), weight.num_centroids * weight.block_size * 4);
+    EXPECT_EQ(ProductMatrix(weight, matrix.codebook()).owned_bytes(),
+              matrix.owned_bytes() - matrix.codebook()->owned_bytes())
+        << "who made a codebook counts it";
+    return matrix.owned_bytes() - matrix.codebook()->owned_bytes();
+  };
+  EXPECT_EQ(copied_bytes(random_weight(128, 64, 8, 256)), 0);
+  EXPECT_EQ(copied_bytes(random_weight(128, 64, 8, 16)), 0);
+  EXPECT_EQ(copied_bytes(random_weight(130, 64, 8, 256)), 64 * 8);  // the last tile alone
+  EXPECT_EQ(copied_bytes(random_weight(128, 64, 8, 300)), 128 * 8 * 2);
 }
 
 TEST(ProductMatrix, NoRowsOfX) {

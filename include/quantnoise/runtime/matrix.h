@@ -28,6 +28,7 @@ class Workspace {
   ~Workspace();
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
+  int64_t owned_bytes() const;
 
   struct State;
   State& state() { return *state_; }

@@ -33,9 +33,9 @@ using ProductObserver = std::function<void(const std::string& layer, std::span<c
 /// Bytes.
 struct MemoryReport {
   int64_t file = 0;     ///< its bytes, mapped (0: made in memory); what was never read takes no memory
-  int64_t weights = 0;  ///< held beside the file for the kernels
+  int64_t weights = 0;  ///< held beside the file for the kernels: centroids, scales, copied codes
   int64_t cache = 0;    ///< keys and values of the sequences at hand
-  int64_t work = 0;     ///< buffers of the computation
+  int64_t work = 0;     ///< buffers of the computation: between layers, tables, decoded panels
 };
 
 }  // namespace quantnoise::runtime

@@ -27,6 +27,7 @@ class ProductCodebook {
 
   int num_centroids() const;
   int block_size() const;
+  int64_t owned_bytes() const;
 
   struct State;
   const State& state() const { return *state_; }
@@ -92,6 +93,7 @@ class ProductMatrix : public Matrix {
 
   codec::PackedWeight weight_;
   std::shared_ptr<const ProductCodebook> codebook_;
+  bool made_codebook_;  ///< and so counts its memory
   std::unique_ptr<ProductCodes> codes_;
   struct ByteCentroids;
   std::unique_ptr<ByteCentroids> bytes_;  ///< of int8 centroids whose size is a multiple of 4

@@ -15,6 +15,9 @@ struct AffineInputMemory {
   float scale = 1;   ///< of the products
   double shift = 0;  ///< of the product, from zero points by column
 
+  int64_t owned_bytes() const {
+    return integers.capacity_bytes() + offsets.capacity_bytes() + factors.capacity_bytes();
+  }
   /// A place for one vector.
   kernels::AffineInput& prepare(const kernels::AffineSteps& steps, bool precise, bool whole) {
     input.steps = steps;

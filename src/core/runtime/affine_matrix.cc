@@ -80,8 +80,8 @@ void AffineMatrix::split_scales() {
 }
 
 int64_t AffineMatrix::owned_bytes() const {
-  const size_t floats =
-      row_scales_.size() + row_shifts_.size() + column_scales_.size() + column_shifts_.size();
+  const size_t floats = row_scales_.size() + row_shifts_.size() + column_scales_.size() +
+                        column_shifts_.size() + weight_.scales.size() + weight_.zero_points.size();
   return own_codes_.capacity_bytes() + static_cast<int64_t>(floats * sizeof(float));
 }
 

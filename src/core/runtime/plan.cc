@@ -113,8 +113,9 @@ Linear Plan::linear(const std::string& layer, int64_t in, int64_t out, Bias bias
     made.matrix = matrix;
     InputQuantization input = input_of(layer);
     made.input = input_name(input);
-    return {matrix, weight.stored_bytes(), bias == Bias::kYes ? vector(layer + ".bias", out) : nullptr,
-            std::move(input)};
+    std::shared_ptr<const FloatVector> values = bias == Bias::kYes ? vector(layer + ".bias", out) : nullptr;
+    if (values != nullptr) made.owned_bytes += values->owned_bytes();
+    return {matrix, weight.stored_bytes(), std::move(values), std::move(input)};
   } catch (Error& error) {
     throw error.in(layer);
   }
@@ -126,14 +127,18 @@ TransposedLinear Plan::transposed_linear(const std::string& layer, int64_t in, i
   InputQuantization input = input_of(layer);
   LayerReport& made = report(layer, "linear, transposed", weight, tied_to);
   made.input = input_name(input);
-  return {std::make_shared<const WeightRows>(weight), std::move(input)};
+  auto rows = std::make_shared<const WeightRows>(weight);
+  made.owned_bytes = rows->owned_bytes();
+  return {std::move(rows), std::move(input)};
 }
 
 Embedding Plan::embedding(const std::string& layer, int64_t rows, int64_t dim) {
   const codec::PackedWeight& weight = find_weight(layer, rows, dim, "");
-  report(layer, "embedding", weight, "");
+  LayerReport& made = report(layer, "embedding", weight, "");
   try {
-    return Embedding(std::make_shared<const WeightRows>(weight));
+    auto table = std::make_shared<const WeightRows>(weight);
+    made.owned_bytes = table->owned_bytes();
+    return Embedding(std::move(table));
   } catch (Error& error) {
     throw error.in(layer);
   }

@@ -47,6 +47,7 @@ struct ProductMatrix::ByteCentroids {
 ProductMatrix::ProductMatrix(codec::PackedWeight weight, std::shared_ptr<const ProductCodebook> codebook)
     : weight_(std::move(weight)),
       codebook_(std::move(codebook)),
+      made_codebook_(codebook_ == nullptr),
       codes_(std::make_unique<ProductCodes>(weight_)) {
   if (codebook_ == nullptr) {
     codebook_ = std::make_shared<const ProductCodebook>(centroids_of(weight_), weight_.num_centroids,
@@ -62,7 +63,8 @@ ProductMatrix::~ProductMatrix() = default;
 int64_t ProductMatrix::rows() const { return weight_.rows(); }
 int64_t ProductMatrix::cols() const { return weight_.cols(); }
 int64_t ProductMatrix::owned_bytes() const {
-  return codes_->owned_bytes() + (bytes_ == nullptr ? 0 : bytes_->values.capacity_bytes());
+  return codes_->owned_bytes() + (made_codebook_ ? codebook_->owned_bytes() : 0) +
+         (bytes_ == nullptr ? 0 : bytes_->values.capacity_bytes());
 }
 
 Method ProductMatrix::method_for(int64_t n, Arithmetic) const {

@@ -38,6 +38,11 @@ struct ProductTables::State {
 
   uint64_t input_number = 0;  ///< of the input that was rounded and cut into chunks
 
+  int64_t owned_bytes() const {
+    return padded_x.capacity_bytes() + pairs.capacity_bytes() + order.capacity_bytes() +
+           factors.capacity_bytes() + norms.capacity_bytes() + chunks.capacity_bytes() +
+           entries.capacity_bytes();
+  }
   /// Rounds the input and cuts the chunks, unless that was done for the input of this number.
   void plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x, Arithmetic arithmetic,
             uint64_t number = 0);

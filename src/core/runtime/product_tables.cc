@@ -59,6 +59,16 @@ const base::ParallelFor& parallel_for_of(const MultiplyOptions& options) {
 Workspace::Workspace() : state_(std::make_unique<State>()) {}
 Workspace::~Workspace() = default;
 
+int64_t Workspace::owned_bytes() const {
+  const State& s = *state_;
+  int64_t total = s.scaled.capacity_bytes() + s.halves.capacity_bytes() + s.bytes.capacity_bytes() +
+                  s.sums.capacity_bytes();
+  for (const ProductTables& tables : s.tables) total += tables.state().owned_bytes();
+  for (const AlignedBuffer<float>& panel : s.panels) total += panel.capacity_bytes();
+  for (const AffineInputMemory& input : s.affine) total += input.owned_bytes();
+  return total;
+}
+
 ProductCodebook::ProductCodebook(std::span<const float> centroids, int num_centroids, int block_size)
     : state_(std::make_unique<State>()) {
   QN_REQUIRE(block_size >= 1 && block_size <= kLargestBlock, ErrorKind::kUnsupported,
@@ -91,6 +101,11 @@ ProductCodebook::ProductCodebook(std::span<const float> centroids, int num_centr
 ProductCodebook::~ProductCodebook() = default;
 int ProductCodebook::num_centroids() const { return state_->num_centroids; }
 int ProductCodebook::block_size() const { return state_->block_size; }
+int64_t ProductCodebook::owned_bytes() const {
+  const State& s = *state_;
+  return s.values.capacity_bytes() + s.bf16_values.capacity_bytes() + s.integers.capacity_bytes() +
+         s.factors.capacity_bytes();
+}
 
 ProductTables::ProductTables() : state_(std::make_unique<State>()) {}
 ProductTables::~ProductTables() = default;

@@ -256,9 +256,9 @@ MemoryReport Session::memory() const {
     }
   }
   report.cache = static_cast<int64_t>(std::set<const void*>(pages.begin(), pages.end()).size()) * page_bytes;
-  report.work = s.context.quantized.capacity_bytes() + s.context.statistics.capacity_bytes() +
-                s.context.codes.capacity_bytes() + s.context.scales.capacity_bytes() +
-                s.context.zero_points.capacity_bytes();
+  report.work = s.workspace.owned_bytes() + s.context.quantized.capacity_bytes() +
+                s.context.statistics.capacity_bytes() + s.context.codes.capacity_bytes() +
+                s.context.scales.capacity_bytes() + s.context.zero_points.capacity_bytes();
   for (const auto& buffer : s.context.scratch) report.work += buffer.capacity_bytes();
   for (const AlignedBuffer<float>* buffer :
        {&s.buffers.stream, &s.buffers.branch, &s.buffers.hidden, &s.buffers.attention.query,

@@ -15,6 +15,10 @@ class WeightRows {
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
+  int64_t owned_bytes() const {
+    return static_cast<int64_t>(weight_.scales.size() * sizeof(float) +
+                                weight_.zero_points.size() * sizeof(int32_t));
+  }
 
   /// out: (cols). row: 0 … rows − 1. Errors: kFormat for a code that is no centroid's.
   void read(int64_t row, float* out) const;

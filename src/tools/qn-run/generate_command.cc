@@ -3,6 +3,7 @@
 #include "quantnoise/config/option_group.h"
 #include "quantnoise/runtime/generate.h"
 #include "tools/common/generation_options.h"
+#include "tools/common/process_memory.h"
 #include "tools/common/session_options.h"
 #include "tools/common/terminal.h"
 #include "tools/qn-run/commands.h"
@@ -21,6 +22,15 @@ void declare(config::OptionTable& table) {
   more.flag("verbose", "reports memory on standard error");
 }
 
+void report_memory(const runtime::Session& session) {
+  const runtime::MemoryReport memory = session.memory();
+  std::string text = str_cat("memory: file ", memory.file, ", beside it ", memory.weights, ", cache ",
+                             memory.cache, ", buffers ", memory.work, " bytes");
+  if (const auto process = process_memory())
+    text += str_cat("; the process ", process->own, " of its own, ", process->peak, " in all at its peak");
+  print_message(text);
+}
+
 int run(const Invocation& invocation) {
   const config::OptionValues& values = invocation.values;
   search::GenerateOptions options = generation_options(values);
@@ -31,10 +41,7 @@ int run(const Invocation& invocation) {
     for (const auto& texts : runtime::generate_text(session, next, options, values.get_bool("stop-at-eos")))
       print_generated(texts, values);
     options.prompt_number += next.size();
-    if (!values.get_bool("verbose")) continue;
-    const runtime::MemoryReport memory = session.memory();
-    print_message(str_cat("memory: file ", memory.file, ", beside it ", memory.weights, ", cache ",
-                          memory.cache, ", buffers ", memory.work, " bytes"));
+    if (values.get_bool("verbose")) report_memory(session);
   }
   return 0;
 }

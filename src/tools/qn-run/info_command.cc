@@ -123,22 +123,24 @@ std::string remark_of(const runtime::LayerReport& layer, runtime::Arithmetic ari
 }
 
 std::string layers_text(const runtime::Session& session) {
-  std::vector<std::array<std::string, 5>> rows = {{"layer", "scheme", "shape", "bytes", "computed by"}};
+  std::vector<std::array<std::string, 6>> rows = {
+      {"layer", "scheme", "shape", "bytes", "held", "computed by"}};
   for (const runtime::LayerReport& layer : session.model().layers()) {
     rows.push_back({layer.name, layer.scheme, str_cat(layer.rows, " x ", layer.cols),
-                    str_cat(layer.stored_bytes), remark_of(layer, session.options().arithmetic)});
+                    str_cat(layer.stored_bytes), str_cat(layer.owned_bytes),
+                    remark_of(layer, session.options().arithmetic)});
   }
-  size_t widths[4] = {};
+  size_t widths[5] = {};
   for (const auto& row : rows) {
-    for (size_t i = 0; i < 4; ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < 5; ++i) widths[i] = std::max(widths[i], row[i].size());
   }
   std::string text;
   for (const auto& row : rows) {
-    for (size_t i = 0; i < 4; ++i) {
+    for (size_t i = 0; i < 5; ++i) {
       const std::string blanks(widths[i] - row[i].size(), ' ');
-      text += i == 3 ? str_cat("  ", blanks, row[i]) : str_cat("  ", row[i], blanks);
+      text += i >= 3 ? str_cat("  ", blanks, row[i]) : str_cat("  ", row[i], blanks);
     }
-    text += str_cat("  ", row[4], "\n");
+    text += str_cat("  ", row[5], "\n");
   }
   return text;
 }
