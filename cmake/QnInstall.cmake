@@ -14,7 +14,10 @@ add_library(quantnoise_runtime SHARED $<TARGET_OBJECTS:qn_runtime>)
 add_library(quantnoise_runtime_static STATIC ${objects})
 target_link_libraries(quantnoise_runtime PRIVATE qn_runtime)  # for what it needs in turn
 target_link_options(quantnoise_runtime PRIVATE
-  -Wl,--version-script=${exports} -Wl,--gc-sections -Wl,--as-needed $<$<NOT:$<BOOL:${QN_SANITIZE}>>:-Wl,--no-undefined>)
+  -Wl,--version-script=${exports} -Wl,--gc-sections -Wl,--as-needed)
+if(NOT QN_SANITIZE)  # whose functions come from the program
+  target_link_options(quantnoise_runtime PRIVATE -Wl,--no-undefined)
+endif()
 set_target_properties(quantnoise_runtime PROPERTIES
   VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} EXPORT_NAME runtime LINK_DEPENDS ${exports}
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)

@@ -1,6 +1,6 @@
 // Writes the inputs that fuzzing starts from: small files of every kind that the readers take, and lines of
 // text.
-//   fuzz_corpus FOLDER      fills FOLDER/model_file and FOLDER/text
+//   fuzz_corpus FOLDER      fills FOLDER/<target> for every target
 
 #include <cstdio>
 #include <cstring>
@@ -13,6 +13,7 @@
 #include "quantnoise/base/random.h"
 #include "quantnoise/codec/affine.h"
 #include "quantnoise/pack/model_file.h"
+#include "quantnoise/runtime/language_model.h"
 #include "quantnoise/text/dictionary.h"
 #include "quantnoise/text/indexed_dataset.h"
 
@@ -128,6 +129,128 @@ void write_model_files(const Corpus& corpus) {
     corpus.add("foreign_" + std::to_string(start[0]), std::string("f") + start);
 }
 
+/// A language model of one layer whose weights come from `weight`. options: the number of layers that it
+/// stands for, then others.
+template <typename Weight>
+pack::ModelFile language_model(const std::string& options, const Weight& weight) {
+  constexpr int64_t kDim = 8, kHidden = 16;
+  pack::ModelFile file;
+  file.architecture = "transformer_lm";
+  file.options_json = R"({"vocab_size":12,"decoder_embed_dim":8,"decoder_ffn_embed_dim":16,)"
+                      R"("decoder_attention_heads":2,"max_target_positions":10,"decoder_layers":)" +
+                      options + "}";
+  const auto add_vector = [&](const std::string& name, int64_t count) {
+    const std::vector<float> numbers = values(count, 6);
+    const auto* bytes = reinterpret_cast<const std::byte*>(numbers.data());
+    file.tensors[name] = {codec::ScalarType::kF32,
+                          {count},
+                          codec::ByteBlock::own({bytes, bytes + numbers.size() * sizeof(float)})};
+  };
+  const auto add_linear = [&](const std::string& name, int64_t in, int64_t out) {
+    file.weights[name + ".weight"] = weight({out, in});
+    add_vector(name + ".bias", out);
+  };
+  const std::string layer = "decoder.layers.0.";
+  for (const char* name : {"q_proj", "k_proj", "v_proj", "out_proj"})
+    add_linear(layer + "self_attn." + name, kDim, kDim);
+  add_linear(layer + "fc1", kDim, kHidden);
+  add_linear(layer + "fc2", kHidden, kDim);
+  for (const std::string& norm : {layer + "self_attn_layer_norm", layer + "final_layer_norm"}) {
+    add_vector(norm + ".weight", kDim);
+    add_vector(norm + ".bias", kDim);
+  }
+  text::Dictionary words;
+  while (words.size() < 12) words.add_symbol("w" + std::to_string(words.size()));
+  file.blobs["dictionary"] = codec::ByteBlock::own(text::dictionary_to_bytes(words));
+  file.blobs["tokenizer"] =
+      codec::ByteBlock::own({std::byte{'s'}, std::byte{'p'}, std::byte{'a'}, std::byte{'c'}, std::byte{'e'}});
+  return file;
+}
+
+/// The same with one table for input and output.
+template <typename Weight>
+pack::ModelFile tied_model(const std::string& options, const Weight& weight) {
+  pack::ModelFile file = language_model(options + R"(,"share_decoder_input_output_embed":true)", weight);
+  file.weights["decoder.embed_tokens.weight"] = weight({12, 8});
+  file.ties["decoder.output_projection.weight"] = "decoder.embed_tokens.weight";
+  return file;
+}
+
+/// Three bands, all tables and projections tied.
+template <typename Weight>
+pack::ModelFile adaptive_model(const Weight& weight) {
+  pack::ModelFile file = language_model(
+      R"(1,"adaptive_input":true,"adaptive_input_cutoff":[4,8],"adaptive_input_factor":2,)"
+      R"("adaptive_softmax_cutoff":[4,8],"adaptive_softmax_factor":2,"tie_adaptive_weights":true,)"
+      R"("tie_adaptive_proj":true)",
+      weight);
+  const std::string input = "decoder.embed_tokens.embeddings.", output = "decoder.adaptive_softmax.";
+  const int64_t widths[] = {8, 4, 2};
+  for (int i = 0; i < 3; ++i) {
+    const std::string band = input + std::to_string(i);
+    file.weights[band + ".0.weight"] = weight({4, widths[i]});
+    file.weights[band + ".1.weight"] = weight({8, widths[i]});
+    if (i == 0) continue;
+    const std::string tail = output + "tail." + std::to_string(i - 1);
+    file.ties[tail + ".0.weight"] = band + ".1.weight";
+    file.ties[tail + ".2.weight"] = band + ".0.weight";
+  }
+  file.ties[output + "head.word_proj.weight"] = input + "0.0.weight";
+  file.weights[output + "head.class_proj.weight"] = weight({2, 8});
+  return file;
+}
+
+/// Errors: those of loading. A seed that is no model would have nothing tested but its refusal.
+void add_language_model(const Corpus& corpus, const std::string& name, const pack::ModelFile& file) {
+  runtime::LanguageModel::from_file(file, name);
+  add_model(corpus, name, file);
+}
+
+void write_language_models(const Corpus& corpus) {
+  using Shape = std::vector<int64_t>;
+  const auto fp32 = [](const Shape& shape) { return dense(shape, codec::ScalarType::kF32); };
+  const auto int4 = [](const Shape& shape) { return affine(shape, 4, 0); };
+  const auto int8 = [](const Shape& shape) { return affine(shape, 8, -1); };
+  const auto pq = [](const Shape& shape) { return product(shape, 2, 16); };
+  add_language_model(corpus, "fp32", tied_model("1", fp32));
+  add_language_model(corpus, "int4_prenorm",
+                     tied_model(R"(1,"no_decoder_final_norm":true,"decoder_normalize_before":true)", int4));
+  add_language_model(corpus, "pq_repeated", tied_model(R"(3,"share_layers":3)", pq));
+  add_language_model(corpus, "adaptive_pq", adaptive_model(pq));
+  add_language_model(corpus, "adaptive_fp32", adaptive_model(fp32));
+  pack::ModelFile learned = language_model(R"(1,"decoder_learned_pos":true,"activation_fn":"gelu")", int8);
+  learned.weights["decoder.embed_tokens.weight"] = int8({12, 8});
+  learned.weights["decoder.output_projection.weight"] = int8({12, 8});
+  learned.weights["decoder.embed_positions.weight"] = int8({12, 8});
+  for (const auto mode : {pack::ActivationMode::kStatic, pack::ActivationMode::kDynamic}) {
+    learned.activations.mode = mode;
+    for (const char* layer :
+         {"decoder.layers.0.fc1", "decoder.layers.0.self_attn.q_proj", "decoder.output_projection"})
+      learned.activations.layers[layer] = {8, 0.05f, 100};
+    add_language_model(corpus, mode == pack::ActivationMode::kStatic ? "int8_static" : "int8_dynamic",
+                       learned);
+  }
+}
+
+void write_configurations(const Corpus& corpus) {
+  corpus.add(
+      "recipe",
+      "r# a recipe\ntask: language_modeling\nadam_betas: (0.9, 0.98)\nlr: [1e-3, 1e-4]\nupdate-freq:\n  - 1\n"
+      "  - 2\nfp16: true\nsave-dir: \"a: b\"\n");
+  corpus.add("recipe_bad", "rlr: 1\n--lr: 2\ntask: {a: 1}\nx: !!python/object 3\n");
+  corpus.add("recipe_anchors", "rtask: &a text\nother: *a\nlist: [*a, *a]\n");
+  corpus.add("quantization",
+             "qn_centroids:\n  Linear:\n    key: in_features\n    value: {\"*\": 256, \"512\": 16}\n  "
+             "Embedding: {key: embedding_dim, "
+             "value: {\"*\": 256}}\nblock_sizes:\n  Linear: {key: fuzzy_name, value: {fc: 8, attn: 4, emb: "
+             "4}}\n  Conv2d: {key: "
+             "kernel_size, value: {\"(3, 3)\": 9, \"(1, 1)\": 4}}\nlayers_to_quantize:\n  - "
+             "decoder\\.layers\\.\\d+\\.fc[12]\n  - "
+             "decoder\\.layers\\.\\d+\\.self_attn\\.(k_proj|v_proj)\n");
+  corpus.add("quantization_bad", "qn_centroids: {Linear: {key: x}}\nlayers_to_quantize: ['((']\n");
+  corpus.add("empty", "q");
+}
+
 void write_dictionaries(const Corpus& corpus) {
   const std::string lines = "the 100\nof 50\nl'été 7\n日本 3\na b 2\nthe 9 #fairseq:overwrite\n";
   corpus.add("dict", "d" + lines);
@@ -182,6 +305,8 @@ int main(int argc, char** argv) {
   }
   const std::string folder = argv[1];
   quantnoise::write_model_files(quantnoise::Corpus(folder + "/model_file"));
+  quantnoise::write_language_models(quantnoise::Corpus(folder + "/language_model"));
+  quantnoise::write_configurations(quantnoise::Corpus(folder + "/config"));
   const quantnoise::Corpus text(folder + "/text");
   quantnoise::write_dictionaries(text);
   quantnoise::write_binarized(text);

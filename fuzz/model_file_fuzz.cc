@@ -1,18 +1,9 @@
-// The reader of model files, and what is done with a file that it accepts: weights are unpacked and
-// multiplied.
-//
-// The first byte of an input says what the others are. 'f': a file. Otherwise a line with the manifest, a
-// line with the table of tensors (the header without its metadata), and the data: the header is put together
-// here, with its length and padding, so that mutations get past the container to what the manifest means.
+// The reader of model files, unpacking of what it read, and products with it. Inputs: model_bytes.h.
 
-#include <cstdlib>
-#include <cstring>
-#include <memory>
-#include <new>
 #include <string>
-#include <string_view>
 
 #include "fuzz_target.h"
+#include "model_bytes.h"
 #include "quantnoise/codec/packed_weight.h"
 #include "quantnoise/pack/model_file.h"
 #include "quantnoise/runtime/product_matrix.h"
@@ -20,51 +11,9 @@
 namespace quantnoise {
 namespace {
 
-constexpr size_t kAlignment = 64;
 // A few bytes of codes may stand for a huge matrix, rightly so; unpacking those would only test the
 // allocator.
 constexpr int64_t kMaxElements = 1 << 20;
-
-/// Memory as a mapped file has it: aligned, and not a byte more than the file, so that sanitizers see a read
-/// beyond it.
-codec::ByteBlock aligned_block(std::string_view bytes) {
-  auto* memory = static_cast<std::byte*>(::operator new (bytes.size() + 1, std::align_val_t{kAlignment}));
-  // The byte more is one in front of nothing: new(0) may give a null pointer under some allocators.
-  if (!bytes.empty()) std::memcpy(memory, bytes.data(), bytes.size());
-  const std::shared_ptr<const void> owner(
-      memory, [](const void* p) { ::operator delete (const_cast<void*>(p), std::align_val_t{kAlignment}); });
-  return {{memory, bytes.size()}, owner};
-}
-
-void append_json_string(std::string_view text, std::string& out) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  out += '"';
-}
-
-std::string cut_line(std::string_view& text) {
-  const size_t end = text.find('\n');
-  const std::string line(text.substr(0, end));
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  return line;
-}
-
-std::string put_together(std::string_view parts) {
-  const std::string manifest = cut_line(parts);
-  const std::string table = cut_line(parts);
-  std::string header = R"({"__metadata__":{"quantnoise":)";
-  append_json_string(manifest, header);
-  header += '}';
-  header += table.size() > 2 ? ',' + table.substr(1) : "}";
-  while ((sizeof(uint64_t) + header.size()) % kAlignment != 0) header += ' ';
-  const uint64_t length = header.size();
-  std::string file(sizeof(length), '\0');
-  std::memcpy(file.data(), &length, sizeof(length));
-  return file.append(header).append(parts);
-}
 
 void require_within(const codec::ByteBlock& part, const codec::ByteBlock& file) {
   if (part.bytes.empty()) return;
@@ -96,8 +45,7 @@ void use_weight(const codec::PackedWeight& weight) {
   }
 }
 
-void read_file(std::string_view bytes) {
-  const codec::ByteBlock block = aligned_block(bytes);
+void read_file(const codec::ByteBlock& block) {
   pack::ModelFile file;
   try {
     file = pack::parse_model_file(block, "input");
@@ -119,12 +67,6 @@ void read_file(std::string_view bytes) {
 }  // namespace quantnoise
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size == 0) return 0;
-  const std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
-  if (data[0] == 'f') {
-    quantnoise::read_file(rest);
-  } else {
-    quantnoise::read_file(quantnoise::put_together(rest));
-  }
+  if (size > 0) quantnoise::read_file(quantnoise::fuzz::file_of_input(data, size));
   return 0;
 }

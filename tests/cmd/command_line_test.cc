@@ -87,7 +87,8 @@ TEST_F(CommandLine, WrongUsageIsRefusedWithExitCode2) {
        "error: --beam 4 searches for the best text: it does not go together with --sampling or --greedy\n"},
       {{"generate", "--path", "m", "--temperature", "0"},
        2,
-       "error: temperature: found 0, expected a number above 0\n"},
+       "error: temperature: found 0, expected a number above 0\n"
+       "hint: greedy choice always takes the best token\n"},
   };
   for (const Refusal& refusal : refusals) {
     const Result result = qn(refusal.arguments);

@@ -120,6 +120,23 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{"top_is_a_list", "- a\n", "found a list, expected a map"}),
     [](const auto& info) { return std::string(info.param.label); });
 
+// Brackets that never end would take the compiler of regular expressions through the stack.
+TEST(QuantizationConfig, PatternsOfAnyLengthAreRefusedOrCompiled) {
+  const auto parse = [](size_t length) {
+    parse_quantization_config("layers_to_quantize: ['" + std::string(length, '(') + "']", "q.yaml");
+  };
+  for (const size_t length : {size_t{1000}, size_t{1001}, size_t{900'000}}) {
+    try {
+      parse(length);
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kConfig);
+      EXPECT_THAT(error.what(),
+                  HasSubstr(length > 1000 ? "expected at most 1000" : "is not a regular expression"));
+    }
+  }
+}
+
 TEST(Lookup, FuzzyNameTakesTheFirstFittingEntry) {
   const LayerParameters sizes = default_quantization_config().block_sizes;
   EXPECT_EQ(lookup(sizes, "Linear", "decoder.layers.0.fc1", {}), 8);

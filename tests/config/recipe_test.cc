@@ -75,7 +75,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{"syntax", "lr: [1\n", "r.yaml:2:1: not valid YAML"},
         BadText{"tab", "lr:\n\t- 1\n", "not valid YAML"},
         BadText{"tag", "lr: !!python/object:os.system x\n", "r.yaml:1:5: option --lr: found the tag"},
-        BadText{"two_documents", "lr: 1\n---\nlr: 2\n", "found 2 YAML documents"},
+        BadText{"two_documents", "lr: 1\n---\nlr: 2\n", "found more than one YAML document"},
+        BadText{"only_a_comma", ",", "found more than one YAML document"},
+        BadText{"comma_and_bytes", ",\xa0", "found more than one YAML document"},
         BadText{"alias", "lr: *missing\n", "not valid YAML"},
         BadText{"map_key", "? [a]\n: 1\n", "found a list, expected one value"}),
     [](const auto& info) { return std::string(info.param.label); });

@@ -31,9 +31,15 @@ TEST_F(BadInput, ValuesOutOfRange) {
   expect_refused({"generate", "m", "--threads", "0"}, 2,
                  "error: option --threads: found '0', expected a whole number from 1 to 1024\n");
   expect_refused({"generate", "m", "--temperature", "0"}, 2,
-                 "error: temperature: found 0, expected a number above 0\n");
+                 "error: temperature: found 0, expected a number above 0\n"
+                 "hint: greedy choice always takes the best token\n");
   expect_refused({"generate", "m", "--top-p", "0"}, 2,
                  "error: top-p: found 0, expected a number above 0 and at most 1\n");
+  expect_refused({"generate", "m", "--min-len", "9", "--max-len", "8"}, 2,
+                 "error: min-len: found 9, expected at most max-len 8\n");
+  expect_refused({"generate", "m", "--num-samples", "1001"}, 2,
+                 "error: number of samples: found 1001, expected 1 to 1000\n");
+  expect_refused({"generate", "m", "--beam", "100000"}, 2, "error: beam: found 100000, expected 1 to 1000\n");
   expect_refused({"generate", "m", "--beam", "2", "--num-samples", "3"}, 2,
                  "error: number of samples: found 3, expected at most the beam of 2\n");
   expect_refused(
@@ -119,6 +125,8 @@ TEST_F(BadInput, PromptsAndTexts) {
                  "error: the prompt has 13 tokens, the model sees at most 12\n");
   expect_refused({"score", model(), "--text", write("empty.txt", "")}, 3,
                  "error: the text is empty: expected at least one line\n");
+  expect_refused({"score", model(), "--text", write("binary", std::string("w5 w6\n\0w7", 9))}, 3,
+                 "error: cannot score " + path("binary") + ": found a zero byte at 6, expected text\n");
   const Result missing = run({"score", model(), "--text", path("none.txt")});
   EXPECT_EQ(missing.exit_code, 1);
   const Result folder = run({"score", model(), "--data", path("none")});
@@ -136,11 +144,15 @@ TEST_F(BadInput, DataOfAnotherDictionary) {
           "dictionary: qn preprocess --srcdict\n");
 }
 
+// The fault is not the file's: no file is named.
 TEST_F(BadInput, KernelSetsThatAreNotHere) {
-  const Result unknown = run({"info"}, "", {{"QN_CPU", "mmx"}});
-  EXPECT_EQ(unknown.exit_code, 2) << unknown.err;
-  EXPECT_THAT(unknown.err, HasSubstr("mmx"));
-  EXPECT_EQ(unknown.out, "");
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"info"}, {"info", model()}, {"generate", model(), "--prompt", "w5"}}) {
+    const Result unknown = run(arguments, "", {{"QN_CPU", "mmx"}});
+    EXPECT_EQ(unknown.exit_code, 2) << unknown.err;
+    EXPECT_THAT(unknown.err, testing::StartsWith("error: QN_CPU: found \"mmx\""));
+    EXPECT_EQ(unknown.out, "");
+  }
 }
 
 TEST_F(BadInput, StandardOutputThatCannotBeWritten) {

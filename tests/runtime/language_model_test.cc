@@ -94,6 +94,31 @@ TEST_P(GoldenModel, ThroughAFile) {
   EXPECT_EQ(from_file.log_probs(texts_of(golden())), from_memory.log_probs(texts_of(golden())));
 }
 
+/// The error of a model with other options.
+std::string error_with(const json& changes) {
+  pack::ModelFile file = golden_file(golden_models().at("pq_tied"));
+  json options = json::parse(file.options_json);
+  options.update(changes);
+  file.options_json = options.dump();
+  try {
+    LanguageModel::from_file(file, "changed");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kFormat);
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(LanguageModel, OptionsThatNoFileCanMean) {
+  EXPECT_THAT(error_with({{"decoder_layers", 1 << 30}, {"share_layers", 1 << 29}}),
+              HasSubstr("decoder-layers: found 1073741824, expected at most 10000"));
+  EXPECT_THAT(error_with({{"max_target_positions", int64_t{1} << 62}}),
+              HasSubstr("expected at most 2147483648"));
+  EXPECT_THAT(error_with({{"padding_idx", -3}}), HasSubstr("padding index: found -3, expected 0 to 22"));
+  EXPECT_THAT(error_with({{"decoder_ffn_embed_dim", 32}}),
+              HasSubstr("found shape (24, 16), expected (32, 16)"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenModel, testing::ValuesIn(case_names()),
                          [](const auto& info) { return info.param; });
 

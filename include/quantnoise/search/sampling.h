@@ -50,11 +50,11 @@ class Scorer {
 
 struct GenerateOptions {
   SamplingOptions sampling;
-  int64_t num_samples = 1;       ///< sequences a prompt; of a beam: the best ones
-  int64_t beam_size = 0;         ///< above 0: beam search with so many hypotheses instead of sampling
+  int64_t num_samples = 1;       ///< 1 … 1000 sequences a prompt; of a beam: the best ones
+  int64_t beam_size = 0;         ///< 1 … 1000: beam search with so many hypotheses instead of sampling
   double length_penalty = 1;     ///< beam: hypotheses are ranked by Σ ln p / length^this
   int64_t max_length = 100;      ///< new tokens a sample
-  int64_t min_length = 0;        ///< the end token is banned before
+  int64_t min_length = 0;        ///< the end token is banned before; at most max_length
   int64_t end_token = -1;        ///< a sample ends with it; −1: only max_length ends it
   std::vector<int64_t> banned;   ///< never chosen
   int64_t penalized_token = -1;  ///< its score is lowered by `penalty`

@@ -5,8 +5,14 @@ namespace quantnoise::architecture {
 
 namespace {
 
-void require_positive(const char* name, int64_t value) {
+// Sums and products of two dimensions fit 64 bits.
+constexpr int64_t kLargestDimension = int64_t{1} << 31;
+// A file of a few bytes can ask for any number of layers that share their weights.
+constexpr int64_t kMostLayers = 10'000;
+
+void require_positive(const char* name, int64_t value, int64_t most = kLargestDimension) {
   QN_REQUIRE(value > 0, ErrorKind::kConfig, name, ": found ", value, ", expected at least 1");
+  QN_REQUIRE(value <= most, ErrorKind::kConfig, name, ": found ", value, ", expected at most ", most);
 }
 
 void require_rate(const char* name, double value) {
@@ -61,14 +67,14 @@ TransformerLmOptions checked_options(TransformerLmOptions options) {
   require_positive("decoder-input-dim", options.decoder_input_dim);
   require_positive("decoder-output-dim", options.decoder_output_dim);
   require_positive("decoder-ffn-embed-dim", options.decoder_ffn_embed_dim);
-  require_positive("decoder-layers", options.decoder_layers);
+  require_positive("decoder-layers", options.decoder_layers, kMostLayers);
   require_positive("max-target-positions", options.max_target_positions);
   require_rate("dropout", options.dropout);
   require_rate("attention-dropout", options.attention_dropout);
   require_rate("activation-dropout", options.activation_dropout);
   require_rate("decoder-layerdrop", options.decoder_layerdrop);
-  QN_REQUIRE(options.padding_idx < options.vocab_size, ErrorKind::kConfig, "padding index: found ",
-             options.padding_idx, ", expected less than the vocabulary of ", options.vocab_size);
+  QN_REQUIRE(options.padding_idx >= 0 && options.padding_idx < options.vocab_size, ErrorKind::kConfig,
+             "padding index: found ", options.padding_idx, ", expected 0 to ", options.vocab_size - 1);
   const int64_t heads = options.decoder_attention_heads;
   QN_REQUIRE(heads > 0 && options.decoder_embed_dim % heads == 0, ErrorKind::kConfig,
              "decoder-attention-heads: found ", heads, ", expected a divisor of decoder-embed-dim ",

@@ -11,6 +11,8 @@ namespace {
 
 constexpr int kMaxCentroids = 65536;
 constexpr int kMaxBlockSize = 65536;
+// std::regex goes one call deeper for every open bracket.
+constexpr size_t kMaxPattern = 1000;
 
 const std::vector<std::string>& layer_types() {
   static const std::vector<std::string> kTypes = {"Linear", "Embedding", "Conv2d"};
@@ -57,7 +59,12 @@ std::vector<std::string> parse_stages(const YamlFile& file, const YAML::Node& no
   std::vector<std::string> stages;
   for (const YAML::Node& item : node) {
     stages.push_back(file.scalar(item, str_cat("item of ", what)));
-    if (stages.back().empty()) file.fail(item, str_cat(what, ": found an empty regular expression"));
+    const size_t length = stages.back().size();
+    if (length == 0) file.fail(item, str_cat(what, ": found an empty regular expression"));
+    if (length > kMaxPattern) {
+      file.fail(item, str_cat(what, ": found a regular expression of ", length,
+                              " characters, expected at most ", kMaxPattern));
+    }
     try {
       const std::regex compiled(stages.back(), std::regex::ECMAScript);
     } catch (const std::regex_error& error) {

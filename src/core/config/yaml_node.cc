@@ -1,7 +1,10 @@
 #include "core/config/yaml_node.h"
 
+#include <yaml-cpp/eventhandler.h>
+
 #include <charconv>
 #include <set>
+#include <sstream>
 
 namespace quantnoise::config {
 
@@ -23,6 +26,31 @@ const char* type_name(const YAML::Node& node) {
   }
 }
 
+class NoEvents : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+};
+
+// YAML::LoadAll never ends where the parser finds documents without going on, as in ",".
+void require_one_document(const std::string& text, const std::string& path) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  NoEvents events;
+  if (!parser.HandleNextDocument(events)) return;
+  QN_REQUIRE(!parser.HandleNextDocument(events), ErrorKind::kConfig, path,
+             ": found more than one YAML document, expected one");
+}
+
 }  // namespace
 
 YamlFile::YamlFile(const std::string& text, std::string path) : path_(std::move(path)) {
@@ -31,10 +59,8 @@ YamlFile::YamlFile(const std::string& text, std::string path) : path_(std::move(
   QN_REQUIRE(text.find('\0') == std::string::npos, ErrorKind::kConfig, path_,
              ": found binary data, expected YAML text");
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    QN_REQUIRE(documents.size() <= 1, ErrorKind::kConfig, path_, ": found ", documents.size(),
-               " YAML documents, expected one");
-    if (!documents.empty()) root_ = documents.front();
+    require_one_document(text, path_);
+    root_ = YAML::Load(text);
   } catch (const YAML::Exception& error) {
     const std::string at =
         error.mark.is_null() ? "" : str_cat(":", error.mark.line + 1, ":", error.mark.column + 1);

@@ -6,6 +6,7 @@
 
 #include "core/runtime/model_state.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/kernels/lookup.h"
 
 namespace quantnoise::runtime {
 
@@ -79,6 +80,7 @@ std::shared_ptr<const LanguageModel> LanguageModel::open(const std::string& path
 std::shared_ptr<const LanguageModel> LanguageModel::from_file(pack::ModelFile file, const std::string& name) {
   auto state = std::make_unique<State>();
   state->name = name;
+  kernels::lookup_kernels();  // a QN_CPU that cannot be is no fault of the file
   try {
     build(file, *state);
   } catch (Error& error) {

@@ -148,14 +148,19 @@ std::vector<std::vector<GeneratedSequence>> generate_together(Scorer& scorer, st
 
 }  // namespace
 
+// Sequences of a prompt pass together, each with keys, values and logits of its own.
+constexpr int64_t kMostSequences = 1000;
+
 void check(const GenerateOptions& options) {
   check(options.sampling);
-  QN_REQUIRE(options.num_samples >= 1, ErrorKind::kConfig, "number of samples: found ", options.num_samples,
-             ", expected at least 1");
+  QN_REQUIRE(options.num_samples >= 1 && options.num_samples <= kMostSequences, ErrorKind::kConfig,
+             "number of samples: found ", options.num_samples, ", expected 1 to ", kMostSequences);
   QN_REQUIRE(options.max_length >= 1, ErrorKind::kConfig, "max-len: found ", options.max_length,
              ", expected at least 1");
-  QN_REQUIRE(options.beam_size >= 0, ErrorKind::kConfig, "beam: found ", options.beam_size,
-             ", expected at least 1");
+  QN_REQUIRE(options.min_length <= options.max_length, ErrorKind::kConfig, "min-len: found ",
+             options.min_length, ", expected at most max-len ", options.max_length);
+  QN_REQUIRE(options.beam_size >= 0 && options.beam_size <= kMostSequences, ErrorKind::kConfig,
+             "beam: found ", options.beam_size, ", expected 1 to ", kMostSequences);
   QN_REQUIRE(options.beam_size == 0 || options.num_samples <= options.beam_size, ErrorKind::kConfig,
              "number of samples: found ", options.num_samples, ", expected at most the beam of ",
              options.beam_size);

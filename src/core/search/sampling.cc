@@ -78,8 +78,11 @@ void keep_nucleus(std::vector<Candidate>& candidates, double top_p) {
 }  // namespace
 
 void check(const SamplingOptions& options) {
-  QN_REQUIRE(options.temperature > 0 && std::isfinite(options.temperature), ErrorKind::kConfig,
-             "temperature: found ", options.temperature, ", expected a number above 0");
+  if (!(options.temperature > 0 && std::isfinite(options.temperature))) {
+    throw Error(ErrorKind::kConfig,
+                str_cat("temperature: found ", options.temperature, ", expected a number above 0"),
+                "greedy choice always takes the best token");
+  }
   QN_REQUIRE(options.top_p > 0 && options.top_p <= 1, ErrorKind::kConfig, "top-p: found ", options.top_p,
              ", expected a number above 0 and at most 1");
 }

@@ -56,7 +56,11 @@ std::shared_ptr<const text::TokenStream> read_input(const runtime::LanguageModel
     return folder.stream(values.get_string("gen-subset"));
   }
   const std::string& path = values.get_string("text");
-  return runtime::encode_text(model, path == "-" ? read_standard_input() : base::read_text_file(path));
+  const std::string text = path == "-" ? read_standard_input() : base::read_text_file(path);
+  const size_t zero = text.find('\0');
+  QN_REQUIRE(zero == std::string::npos, ErrorKind::kData, "cannot score ", path, ": found a zero byte at ",
+             zero, ", expected text");
+  return runtime::encode_text(model, text);
 }
 
 runtime::ScoreOptions options_from(const config::OptionValues& values, const runtime::LanguageModel& model) {
