@@ -170,8 +170,9 @@ TEST(FuzzTest, TargetsAreBuiltAndSeePublicHeadersAlone) {
         file.text.find("LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {") != std::string::npos,
         suffix != std::string::npos)
         << file.path << ": targets live in *_fuzz.cc, and only there";
-    if (suffix != std::string::npos)
+    if (suffix != std::string::npos) {
       EXPECT_THAT(lists[0].text, HasSubstr("qn_fuzz(" + name.substr(0, suffix) + " ")) << file.path;
+    }
   }
 }
 

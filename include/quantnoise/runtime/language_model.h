@@ -62,7 +62,7 @@ struct SessionOptions {
   /// Bound of the buffers between layers. More of it lets more tokens of a prompt pass at once.
   int64_t work_bytes = int64_t{1} << 20;
   /// Called for every product of a linear layer, in the calling thread: to measure what a model's inputs are.
-  ProductObserver on_product;
+  ProductObserver on_product = {};
 };
 
 /// A text to be scored. Both have the same length; where the target is text::kPad nothing is scored.

@@ -1,3 +1,4 @@
+/* NOLINTBEGIN(readability-identifier-naming): names as C has them */
 #ifndef QUANTNOISE_RUNTIME_QUANTNOISE_H
 #define QUANTNOISE_RUNTIME_QUANTNOISE_H
 /* The C interface of the runtime: language models from quantnoise's files, on the CPU, without any framework.
@@ -194,3 +195,4 @@ QN_API qn_status qn_generate_stream(qn_session* session, const char* prompt, siz
 #endif
 
 #endif
+/* NOLINTEND(readability-identifier-naming) */
