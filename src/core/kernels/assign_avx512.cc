@@ -4,32 +4,8 @@
 
 #include "core/kernels/assign_simd.h"
 
-namespace quantnoise::kernels::avx512 {
-
-void assign(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept {
-  if (args.block_size > kMaxTileSize) return portable::assign(args, codes, scores);
-  assign_tiles(args, codes, scores);
-}
-
-void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept {
-  if (args.block_size > kMaxTileSize) return portable::nearest_two(args, out);
-  nearest_two_tiles(args, out);
-}
-
-void nearest_by_group(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept {
-  if (groups[0].block_size > kMaxTileSize) return portable::nearest_by_group(groups, num_groups, out);
-  nearest_by_group_tiles(groups, num_groups, out);
-}
-
-void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept {
-  if (args.block_size > kMaxTileSize) return portable::own_distance(args, codes, out);
-  own_distance_tiles(args, codes, out);
-}
-
-void own_limit(const ScoreArgs& args, const uint16_t* codes, const OwnLimit& out) noexcept {
-  if (args.block_size > kMaxTileSize) return portable::own_limit(args, codes, out);
-  own_limit_tiles(args, codes, out);
-}
+namespace quantnoise::kernels {
+namespace {
 
 int64_t select_not_above(const uint16_t* bounds, float offset, const float* limits, int64_t count,
                          uint16_t* picks) noexcept {
@@ -50,6 +26,10 @@ int64_t select_not_above(const uint16_t* bounds, float offset, const float* limi
   return found;
 }
 
-}  // namespace quantnoise::kernels::avx512
+}  // namespace
+
+const AssignKernels kAssignAvx512 = assign_set("avx512", select_not_above, avx512::accumulate);
+
+}  // namespace quantnoise::kernels
 
 #endif

@@ -358,5 +358,38 @@ inline void own_limit_tiles(const ScoreArgs& args, const uint16_t* codes, const 
   }
 }
 
+// Longer blocks than a tile holds go through the plain loops.
+
+inline void assign(const ScoreArgs& args, uint16_t* codes, float* scores) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::assign(args, codes, scores);
+  assign_tiles(args, codes, scores);
+}
+
+inline void nearest_two(const ScoreArgs& args, const NearestTwo& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::nearest_two(args, out);
+  nearest_two_tiles(args, out);
+}
+
+inline void nearest_by_group(const ScoreArgs* groups, int num_groups, const NearestByGroup& out) noexcept {
+  if (groups[0].block_size > kMaxTileSize) return portable::nearest_by_group(groups, num_groups, out);
+  nearest_by_group_tiles(groups, num_groups, out);
+}
+
+inline void own_distance(const ScoreArgs& args, const uint16_t* codes, const OwnDistance& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::own_distance(args, codes, out);
+  own_distance_tiles(args, codes, out);
+}
+
+inline void own_limit(const ScoreArgs& args, const uint16_t* codes, const OwnLimit& out) noexcept {
+  if (args.block_size > kMaxTileSize) return portable::own_limit(args, codes, out);
+  own_limit_tiles(args, codes, out);
+}
+
+/// The table of a set; select_not_above is its own.
+constexpr AssignKernels assign_set(const char* name, decltype(AssignKernels::select_not_above) select,
+                                   Accumulate* accumulate) {
+  return {name, assign, nearest_two, nearest_by_group, own_distance, own_limit, select, accumulate};
+}
+
 }  // namespace
 }  // namespace quantnoise::kernels

@@ -4,12 +4,6 @@
 namespace quantnoise::kernels {
 
 const NoiseKernels kNoisePortable = {"portable", portable::noise_f32, portable::noise_bf16};
-#if QN_KERNELS_X86
-const NoiseKernels kNoiseAvx2 = {"avx2", avx2::noise_f32, avx2::noise_bf16};
-const NoiseKernels kNoiseAvx512 = {"avx512", avx512::noise_f32, avx512::noise_bf16};
-#elif QN_KERNELS_NEON
-const NoiseKernels kNoiseNeon = {"neon", neon::noise_f32, neon::noise_bf16};
-#endif
 
 const NoiseKernels& noise_kernels() {
 #if QN_KERNELS_X86

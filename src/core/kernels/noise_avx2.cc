@@ -123,18 +123,10 @@ inline void put_constant(float value, int count, Out* out) {
 
 #include "core/kernels/noise_simd.h"
 
-namespace quantnoise::kernels::avx2 {
+namespace quantnoise::kernels {
 
-void noise_f32(const NoiseArgs& args, const float* weight, uint64_t first_block, int64_t num_blocks,
-               float* out) noexcept {
-  noise_blocks(args, weight, first_block, num_blocks, out);
-}
+const NoiseKernels kNoiseAvx2 = {"avx2", noise_f32, noise_bf16};
 
-void noise_bf16(const NoiseArgs& args, const float* weight, uint64_t first_block, int64_t num_blocks,
-                uint16_t* out) noexcept {
-  noise_blocks(args, weight, first_block, num_blocks, out);
-}
-
-}  // namespace quantnoise::kernels::avx2
+}  // namespace quantnoise::kernels
 
 #endif

@@ -48,5 +48,15 @@ inline void noise_blocks(const NoiseArgs& args, const float* weight, uint64_t fi
   }
 }
 
+inline void noise_f32(const NoiseArgs& args, const float* weight, uint64_t first_block, int64_t num_blocks,
+                      float* out) noexcept {
+  noise_blocks(args, weight, first_block, num_blocks, out);
+}
+
+inline void noise_bf16(const NoiseArgs& args, const float* weight, uint64_t first_block, int64_t num_blocks,
+                       uint16_t* out) noexcept {
+  noise_blocks(args, weight, first_block, num_blocks, out);
+}
+
 }  // namespace
 }  // namespace quantnoise::kernels
