@@ -7,7 +7,6 @@
 
 #include "../train/run_fixture.h"
 #include "quantnoise/base/error.h"
-#include "quantnoise/base/file.h"
 #include "quantnoise/text/data_folder.h"
 
 namespace quantnoise::test {
@@ -24,20 +23,9 @@ class TableError : public RunFixture {
                     {"decoder-attention-heads", "4"},
                     {"quant-noise-pq", "0.1"},
                     {"max-update", "150"}});
-    base::write_text_file(path("ipq.yaml"), str_cat(R"(n_centroids:
-  Linear: {key: in_features, value: {"*": )",
-                                                    num_centroids, R"(}}
-  Embedding: {key: embedding_dim, value: {"*": )",
-                                                    num_centroids, R"(}}
-block_sizes:
-  Linear: {key: fuzzy_name, value: {fc: 8, attn: 4}}
-  Embedding: {key: fuzzy_name, value: {emb: 8}}
-layers_to_quantize:
-  - decoder\.layers\.\d+\.fc[12]
-  - decoder\.embed_tokens
-  - decoder\.layers\.\d+\.self_attn\.(k_proj|v_proj|q_proj|out_proj)
-)"));
-    quantize({{"model", path("dense/model.qn")}, {"config", path("ipq.yaml")}, {"output", path("pq.qn")}});
+    quantize({{"model", path("dense/model.qn")},
+              {"config", quantization_config(num_centroids)},
+              {"output", path("pq.qn")}});
     return pack::read_model_file(path("pq.qn"));
   }
   std::vector<runtime::ScoredTokens> some_text() const {

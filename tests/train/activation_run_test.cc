@@ -46,27 +46,10 @@ const Options& post_norm() {
   return options;
 }
 
-/// Bands of 8, 12 and 20 words; every tie there is.
-const Options& adaptive() {
-  static const Options options = {{"share-decoder-input-output-embed", "false"},
-                                  {"adaptive-input", "true"},
-                                  {"adaptive-input-cutoff", "8,20"},
-                                  {"adaptive-input-factor", "2"},
-                                  {"adaptive-softmax-cutoff", "8,20"},
-                                  {"adaptive-softmax-factor", "2"},
-                                  {"tie-adaptive-weights", "true"},
-                                  {"tie-adaptive-proj", "true"},
-                                  {"criterion", "adaptive_loss"}};
-  return options;
-}
-
 class ActivationRun : public RunFixture {
  protected:
   pack::ModelFile model_of(const std::string& save_dir) const {
     return pack::read_model_file(path(save_dir + "/model.qn"));
-  }
-  std::string model_bytes(const std::string& save_dir) const {
-    return base::read_text_file(path(save_dir + "/model.qn"));
   }
   /// Of the last checkpoint, with the optimizer's state, without that of quantized inputs.
   std::map<std::string, std::string> last_weights(const std::string& save_dir) const {
@@ -157,9 +140,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(ModelCase{"prenorm", {}}, ModelCase{"bf16", {{"bf16", "true"}}},
                     ModelCase{"postnorm_learned_untied", post_norm()},
                     ModelCase{"postnorm_bf16", with(post_norm(), {{"bf16", "true"}})},
-                    ModelCase{"adaptive", adaptive()},
-                    ModelCase{"adaptive_untied", with(adaptive(), {{"tie-adaptive-weights", "false"},
-                                                                   {"tie-adaptive-proj", "false"}})},
+                    ModelCase{"adaptive", adaptive_options()},
+                    ModelCase{"adaptive_untied", with(adaptive_options(), {{"tie-adaptive-weights", "false"},
+                                                                           {"tie-adaptive-proj", "false"}})},
                     ModelCase{"dynamic", {{"scalar-act-mode", "dynamic"}}},
                     ModelCase{"clipped", {{"scalar-ste", "clipped"}}},
                     ModelCase{"shared_layers", {{"share-layers", "2"}}},
@@ -335,7 +318,7 @@ TEST_F(ActivationQuantize, WhatCannotBeCalibratedIsRefused) {
 
 TEST_F(ActivationQuantize, ALayerThatNoTokenReachesIsNamed) {
   train("adaptive",
-        with(adaptive(), {{"adaptive-input-cutoff", "8,38"}, {"adaptive-softmax-cutoff", "8,38"}}));
+        with(adaptive_options(), {{"adaptive-input-cutoff", "8,38"}, {"adaptive-softmax-cutoff", "8,38"}}));
   const std::string error = quantize_error(
       {{"model", path("adaptive/model.qn")}, {"calibrate", data()}, {"calibrate-tokens", "16"}});
   EXPECT_THAT(error, AllOf(HasSubstr("reached"), HasSubstr("decoder.adaptive_softmax.tail.1.2"),

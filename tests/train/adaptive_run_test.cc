@@ -22,41 +22,24 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-/// Bands of 8, 12 and 20 words, 32, 16 and 8 wide; every tie there is.
-const Options& adaptive() {
-  static const Options options = {{"share-decoder-input-output-embed", "false"},
-                                  {"adaptive-input", "true"},
-                                  {"adaptive-input-cutoff", "8,20"},
-                                  {"adaptive-input-factor", "2"},
-                                  {"adaptive-softmax-cutoff", "8,20"},
-                                  {"adaptive-softmax-factor", "2"},
-                                  {"tie-adaptive-weights", "true"},
-                                  {"tie-adaptive-proj", "true"},
-                                  {"criterion", "adaptive_loss"}};
-  return options;
-}
-
 /// The recipe's kind of run: about nine updates an epoch.
 const Options& recipe_run() {
-  static const Options options = with(adaptive(), {{"optimizer", "nag"},
-                                                   {"lr", "0.3"},
-                                                   {"clip-norm", "0.1"},
-                                                   {"lr-scheduler", "cosine"},
-                                                   {"update-freq", "3"},
-                                                   {"decoder-layerdrop", "0.3"},
-                                                   {"adaptive-softmax-dropout", "0.1"},
-                                                   {"quant-noise-pq", "0.1"},
-                                                   {"quant-noise-pq-block-size", "8"},
-                                                   {"max-update", "15"},
-                                                   {"save-interval-updates", "3"}});
+  static const Options options = with(adaptive_options(), {{"optimizer", "nag"},
+                                                           {"lr", "0.3"},
+                                                           {"clip-norm", "0.1"},
+                                                           {"lr-scheduler", "cosine"},
+                                                           {"update-freq", "3"},
+                                                           {"decoder-layerdrop", "0.3"},
+                                                           {"adaptive-softmax-dropout", "0.1"},
+                                                           {"quant-noise-pq", "0.1"},
+                                                           {"quant-noise-pq-block-size", "8"},
+                                                           {"max-update", "15"},
+                                                           {"save-interval-updates", "3"}});
   return options;
 }
 
 class AdaptiveRun : public RunFixture {
  protected:
-  std::string model_bytes(const std::string& save_dir) const {
-    return base::read_text_file(path(save_dir + "/model.qn"));
-  }
   /// Bits a token of the validation split, from the file alone.
   double evaluate(const std::string& model) const {
     const train::LoadedModel loaded = train::load_model(model);
@@ -96,7 +79,8 @@ layers_to_quantize:
 };
 
 TEST_F(AdaptiveRun, Learns) {
-  const RunResult run = train("run", with(adaptive(), {{"max-update", "150"}, {"log-interval", "1"}}));
+  const RunResult run =
+      train("run", with(adaptive_options(), {{"max-update", "150"}, {"log-interval", "1"}}));
   const double start = run.events("train_inner").front().at("loss");
   const double end = run.events("done").front().at("valid_loss");
   EXPECT_GT(start, kUnigramBits);
@@ -233,7 +217,7 @@ TEST_F(AdaptiveRun, AdaptiveLossNeedsAnAdaptiveSoftmax) {
 }
 
 TEST_F(AdaptiveRun, CrossEntropyIsTheSameLoss) {
-  const Options options = with(adaptive(), {{"max-update", "4"}, {"log-interval", "1"}});
+  const Options options = with(adaptive_options(), {{"max-update", "4"}, {"log-interval", "1"}});
   const RunResult adaptive_loss = train("adaptive_loss", options);
   const RunResult cross_entropy = train("cross_entropy", with(options, {{"criterion", "cross_entropy"}}));
   const auto expected = adaptive_loss.events("train_inner");

@@ -24,13 +24,13 @@ class DataShards : public RunFixture {
     }
   }
   Options both(const Options& changes = {}) const {
-    Options options = {{"data", data() + ":" + path("second")}, {"max-update", "0"}, {"max-epoch", "4"},
-                       {"max-tokens", "256"},                   {"dropout", "0"}};
+    Options options = {{"data", data() + ":" + path("second")},
+                       {"max-update", "0"},
+                       {"max-epoch", "4"},
+                       {"max-tokens", "256"},
+                       {"dropout", "0"}};
     for (const auto& [name, value] : changes) options[name] = value;
     return options;
-  }
-  std::string model_bytes(const std::string& save_dir) const {
-    return base::read_text_file(path(save_dir + "/model.qn"));
   }
 };
 

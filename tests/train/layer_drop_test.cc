@@ -9,7 +9,6 @@
 #include <set>
 
 #include "quantnoise/base/error.h"
-#include "quantnoise/base/file.h"
 #include "quantnoise/data/dataset.h"
 #include "quantnoise/pack/model_file.h"
 #include "quantnoise/quant/context.h"
@@ -28,9 +27,6 @@ constexpr int64_t kNumLayers = 6;
 
 class LayerFixture : public RunFixture {
  protected:
-  std::string model_bytes(const std::string& save_dir) const {
-    return base::read_text_file(path(save_dir + "/model.qn"));
-  }
   double evaluate(const std::string& model) const {
     const train::LoadedModel loaded = train::load_model(model);
     train::LmEvaluationOptions options;

@@ -55,15 +55,7 @@ class QuantizationRecipe : public RunFixture, public testing::WithParamInterface
 TEST_P(QuantizationRecipe, CompressesTheWholeModel) {
   Options options = {{"max-update", "2"}};
   if (GetParam().starts_with("wiki")) {
-    options.insert({{"adaptive-input", "true"},
-                    {"adaptive-input-cutoff", "8,20"},
-                    {"adaptive-input-factor", "2"},
-                    {"adaptive-softmax-cutoff", "8,20"},
-                    {"adaptive-softmax-factor", "2"},
-                    {"tie-adaptive-weights", "true"},
-                    {"tie-adaptive-proj", "true"},
-                    {"share-decoder-input-output-embed", "false"},
-                    {"criterion", "adaptive_loss"}});
+    options.insert(adaptive_options().begin(), adaptive_options().end());
   }
   train("dense", options);
   const RunResult run = quantize(

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "quantnoise/base/file.h"
 #include "quantnoise/train/run.h"
 #include "run_fixture.h"
 
@@ -12,12 +11,7 @@ namespace {
 
 using testing::HasSubstr;
 
-class Resume : public RunFixture {
- protected:
-  std::string model_bytes(const std::string& save_dir) const {
-    return base::read_text_file(path(save_dir + "/model.qn"));
-  }
-};
+class Resume : public RunFixture {};
 
 const Options& busy_run() {
   static const Options options = {{"max-update", "16"},      {"update-freq", "2"},

@@ -84,6 +84,19 @@ std::string bytes_text(std::span<const std::byte> bytes) {
 
 }  // namespace
 
+const Options& adaptive_options() {
+  static const Options options = {{"share-decoder-input-output-embed", "false"},
+                                  {"adaptive-input", "true"},
+                                  {"adaptive-input-cutoff", "8,20"},
+                                  {"adaptive-input-factor", "2"},
+                                  {"adaptive-softmax-cutoff", "8,20"},
+                                  {"adaptive-softmax-factor", "2"},
+                                  {"tie-adaptive-weights", "true"},
+                                  {"tie-adaptive-proj", "true"},
+                                  {"criterion", "adaptive_loss"}};
+  return options;
+}
+
 Options with(Options options, const Options& changes) {
   for (const auto& [name, value] : changes) options[name] = value;
   return options;
@@ -190,10 +203,13 @@ RunResult RunFixture::quantize(const Options& options) const {
   return result;
 }
 
-std::string RunFixture::quantization_config() const {
+std::string RunFixture::quantization_config(int num_centroids) const {
+  const std::string count = std::to_string(num_centroids);
   base::write_text_file(path("ipq.yaml"), R"(n_centroids:
-  Linear: {key: in_features, value: {"*": 16}}
-  Embedding: {key: embedding_dim, value: {"*": 16}}
+  Linear: {key: in_features, value: {"*": )" + count +
+                                              R"(}}
+  Embedding: {key: embedding_dim, value: {"*": )" +
+                                              count + R"(}}
 block_sizes:
   Linear: {key: fuzzy_name, value: {fc: 8, attn: 4}}
   Embedding: {key: fuzzy_name, value: {emb: 8}}
@@ -203,6 +219,10 @@ layers_to_quantize:
   - decoder\.layers\.\d+\.self_attn\.(k_proj|v_proj|q_proj|out_proj)
 )");
   return path("ipq.yaml");
+}
+
+std::string RunFixture::model_bytes(const std::string& save_dir) const {
+  return base::read_text_file(path(save_dir + "/model.qn"));
 }
 
 std::map<std::string, std::string> RunFixture::weights(const std::string& model_path) {

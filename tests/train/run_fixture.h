@@ -18,6 +18,9 @@ using Options = std::map<std::string, std::string>;
 /// Options changed by these.
 Options with(Options options, const Options& changes);
 
+/// Adaptive input and softmax with bands of 8, 12 and 20 words, 32, 16 and 8 wide; every tie there is.
+const Options& adaptive_options();
+
 struct RunResult {
   int exit_code = -1;
   // Lines that are not JSON become the text of an event "line".
@@ -55,7 +58,9 @@ class RunFixture : public testing::Test {
   std::string path(const std::string& name) const { return folder_.file(name); }
   std::string data() const { return folder_.file("data"); }
   /// Writes a quantization configuration of three stages and returns its path.
-  std::string quantization_config() const;
+  std::string quantization_config(int num_centroids = 16) const;
+  /// The model file that a run left.
+  std::string model_bytes(const std::string& save_dir) const;
   /// Weights and other tensors of a model file, as bytes.
   static std::map<std::string, std::string> weights(const std::string& model_path);
   /// Entropy of single words of the corpus, in bits.

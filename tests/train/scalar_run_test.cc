@@ -7,7 +7,6 @@
 #include <filesystem>
 
 #include "quantnoise/base/error.h"
-#include "quantnoise/base/file.h"
 #include "quantnoise/data/dataset.h"
 #include "quantnoise/pack/model_file.h"
 #include "quantnoise/train/evaluate.h"
@@ -30,9 +29,6 @@ class ScalarRun : public RunFixture {
     options.tokens_per_sample = 16;
     const auto dataset = data.split("valid", options);
     return train::evaluate_nll(*loaded.model, *dataset, train::evaluation_batches(*dataset, 0, 3, 16)).loss();
-  }
-  std::string model_bytes(const std::string& save_dir) const {
-    return base::read_text_file(path(save_dir + "/model.qn"));
   }
   /// fp32 originals in a checkpoint, by layer.
   std::map<std::string, std::string> originals(const std::string& checkpoint) const {
@@ -142,15 +138,7 @@ TEST_F(ScalarRun, PostNormWithLearnedPositionsAndTiedOutputLearns) {
 }
 
 TEST_F(ScalarRun, AdaptiveBandsAreQuantizedToo) {
-  const RunResult run = train("adaptive", scalar({{"share-decoder-input-output-embed", "false"},
-                                                  {"adaptive-input", "true"},
-                                                  {"adaptive-input-cutoff", "8,20"},
-                                                  {"adaptive-input-factor", "2"},
-                                                  {"adaptive-softmax-cutoff", "8,20"},
-                                                  {"adaptive-softmax-factor", "2"},
-                                                  {"tie-adaptive-weights", "true"},
-                                                  {"tie-adaptive-proj", "true"},
-                                                  {"criterion", "adaptive_loss"}}));
+  const RunResult run = train("adaptive", scalar(adaptive_options()));
   const double loss = run.events("done").at(0).at("valid_loss");
   EXPECT_NEAR(evaluate("adaptive/model.qn"), loss, 1e-6 * loss);
   for (const auto& [name, scheme] : schemes("adaptive/model.qn")) EXPECT_EQ(scheme, "int8") << name;
