@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the command lines of the documentation: every ```sh block behind a line `<!-- tested -->`, in order, in a scratch
 # folder with a small text. Training is made short by options added to the end: of a repeated option the last one counts.
+# Nothing is added that a command needs to run at all (the size of a batch): a line that lacks it fails here, too.
 #   scripts/check_docs.sh FOLDER_WITH_QN [FILE...]
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
@@ -24,7 +25,6 @@ for file in "${files[@]}"; do
   folder="$scratch/$(basename "$file" .md)"
   mkdir -p "$folder/text" "$folder/build/release/bin"
   ln -s "$root/recipes" "$folder/recipes"
-  cp "$root/recipes/demo_ipq.yaml" "$folder/ipq.yaml"
   for split in train valid test; do
     awk -v split_name="$split" 'BEGIN {
       srand(length(split_name)); n = split("the light of day and night was over water said let there be earth in beginning", w, " ")
@@ -39,8 +39,8 @@ for file in "${files[@]}"; do
   cat >"$folder/build/release/bin/qn" <<SHIM
 #!/usr/bin/env bash
 small=(--decoder-layers 1 --decoder-embed-dim 32 --decoder-ffn-embed-dim 64 --decoder-attention-heads 2
-  --tokens-per-sample 32 --batch-size 8 --max-update 6 --warmup-updates 2 --lr-period-updates 4)
-restored=(--tokens-per-sample 32 --batch-size 8 --max-update 6)
+  --tokens-per-sample 32 --max-update 6 --warmup-updates 2 --lr-period-updates 4)
+restored=(--tokens-per-sample 32 --max-update 6)
 case "\$1:\$*" in
   train:*--dump-config*) ;;
   train:*--restore-file*) set -- "\$@" "\${restored[@]}" ;;
