@@ -19,20 +19,20 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def run(arguments, capture=False):
-    """Runs qn; its progress goes to the terminal, its results are returned when asked for."""
+def run(arguments, capture=False, log=None):
+    """Runs qn; its progress goes to the terminal or into the open file `log`, its results are returned when asked for."""
     command = [QN] + [str(a) for a in arguments]
-    say("$ qn " + " ".join(command[1:]))
-    done = subprocess.run(command, stdout=subprocess.PIPE if capture else sys.stderr, text=True)
+    print("$ qn " + " ".join(command[1:]), file=log or sys.stderr, flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE if capture else log or sys.stderr, stderr=log, text=True)
     if done.returncode != 0:
-        sys.exit(f"error: qn {command[1]} failed with exit code {done.returncode}")
+        sys.exit(f"error: qn {command[1]} failed with exit code {done.returncode}" + (f", see {log.name}" if log else ""))
     return done.stdout
 
 
-def evaluate(data, path, subset):
+def evaluate(data, path, subset, log=None, options=()):
     """{"ppl", "bytes"} of a model file."""
-    result = json.loads(run(["eval-lm", data, "--path", path, "--gen-subset", subset, "--log-format", "json"], capture=True).splitlines()[-1])
-    return {"ppl": result["ppl"], "bytes": os.path.getsize(path)}
+    output = run(["eval-lm", data, "--path", path, "--gen-subset", subset, "--log-format", "json", *options], capture=True, log=log)
+    return {"ppl": json.loads(output.splitlines()[-1])["ppl"], "bytes": os.path.getsize(path)}
 
 
 def preprocess(text_folder, data_folder):

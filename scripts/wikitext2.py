@@ -2,20 +2,25 @@
 """WikiText-2 by kinds of noise: dense, compressed and finetuned perplexity, and bytes, of a model with room to spare.
 
 Rows: no noise; `pq` (blocks dropped), `mean`, `pq-exact` noise; quantization-aware training (`pq-exact` at rate 1); layer sharing
-and pruning on top of `pq`. Every row's learning rate, then its noise rate, is chosen by the validation perplexity of the
-compressed and finetuned model; without noise and with `pq` three seeds. Each finished run is kept in --out: an
-interrupted experiment goes on where it stopped. Three to six hours on two cores."""
+and pruning on top of `pq`. Every row's learning rate is chosen in runs of a quarter of the length, then its noise rate at full
+length, by the validation perplexity of the compressed and finetuned model; without noise and with `pq` three seeds. As many runs
+at a time as the machine has cores, one thread each; what a run says is in its folder. Each finished run is kept in --out: an
+interrupted experiment goes on where it stopped. Under two hours on two cores."""
 import argparse
 import json
 import lzma
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import lm_experiment as lm
 
 LEARNING_RATES = ["1e-3", "5e-4"]
-NOISE_RATES = ["0.1", "0.05", "0.2"]
+NOISE_RATES = ["0.1", "0.05"]
+# Runs that choose the learning rate: a quarter of the updates.
+SHORT_TRAIN = ["--max-update", "1500", "--lr-period-updates", "1100"]
+SHORT_FINETUNE = ["--max-update", "225", "--lr-period-updates", "75"]
 STEPS = ("dense", "ipq_untuned", "ipq")
 SEEDS = (1, 2, 3)
 
@@ -65,82 +70,115 @@ def preprocess(text, data):
                 for word in (f"--{split}pref", os.path.join(text, split + ".txt"))])
 
 
-def pruned(dense, keep, folder):
-    path = os.path.join(folder, "pruned.qn")
-    lm.run(["export", dense, "--decoder-layers-to-keep", keep, "-o", path])
-    return path
+class Run:
+    """One model of a row: trained, compressed, finetuned, measured, with one thread."""
+
+    def __init__(self, data, out, row, rate, learning_rate, seed, short):
+        self.data, self.row, self.rate, self.learning_rate, self.seed, self.short = data, row, rate, learning_rate, seed, short
+        name = f"{row.name}_p{rate or 0}_lr{learning_rate}_seed{seed}" + ("_short" if short else "")
+        self.folder = os.path.join(out, name.replace(", ", "_").replace(" ", "_"))
+
+    def result(self):
+        """{"valid": perplexity of the finetuned model, "test": {step: {"bytes", "ppl"}}}; without "test" where short."""
+        return lm.remembered(self.folder, "result", self.compute)
+
+    def compute(self):
+        os.makedirs(self.folder, exist_ok=True)
+        watch = lm.Stopwatch()
+        with open(os.path.join(self.folder, "log"), "w", encoding="utf-8") as log:
+            result = self.measured(self.make_files(log), log)
+        for leftover in ("dense", "ipq"):
+            shutil.rmtree(os.path.join(self.folder, leftover))
+        lm.say(f"{self.folder}: {watch.seconds():.0f} s, finetuned {result['valid']:.2f} on validation")
+        return result
+
+    def make_files(self, log):
+        recipe = lambda name: os.path.join(lm.ROOT, "recipes", name)
+        dense_folder, ipq_folder = os.path.join(self.folder, "dense"), os.path.join(self.folder, "ipq")
+        files = {"dense": os.path.join(dense_folder, "model.qn"), "ipq_untuned": os.path.join(self.folder, "ipq_untuned.qn"),
+                 "ipq": os.path.join(ipq_folder, "model.qn")}
+        common = ["--seed", self.seed, "--threads", "1"]
+        noise = self.row.noise(self.rate)
+        lm.run(["train", self.data, "--config", recipe("wiki2_train.yaml"), "--lr", self.learning_rate, "--save-dir", dense_folder] +
+               common + self.row.model + self.row.train + noise + (SHORT_TRAIN if self.short else []), log=log)
+        if self.row.keep:
+            whole, files["dense"] = files["dense"], os.path.join(self.folder, "pruned.qn")
+            lm.run(["export", whole, "--decoder-layers-to-keep", self.row.keep, "-o", files["dense"]], log=log)
+        lm.run(["quantize", files["dense"], "--config", recipe("wiki103_ipq.yaml"), "-o", files["ipq_untuned"]] + common, log=log)
+        lm.run(["train", self.data, "--config", recipe("wiki2_finetune.yaml"), "--save-dir", ipq_folder, "--restore-file",
+                files["dense"], "--quantization-config-path", recipe("wiki103_ipq.yaml")] + common + noise +
+               (SHORT_FINETUNE if self.short else []), log=log)
+        return files
+
+    def measured(self, files, log):
+        evaluate = lambda step, subset: lm.evaluate(self.data, files[step], subset, log, ["--threads", "1"])
+        result = {"valid": evaluate("ipq", "valid")["ppl"]}
+        if not self.short:
+            result["test"] = {step: evaluate(step, "test") for step in STEPS}
+        return result
 
 
-def one_run(data, folder, row, rate, learning_rate, seed):
-    """{step: {"bytes", "valid", "test"}} of the dense, the compressed and the finetuned model."""
-    recipe = lambda name: os.path.join(lm.ROOT, "recipes", name)
-    dense_folder, ipq_folder = os.path.join(folder, "dense"), os.path.join(folder, "ipq")
-    files = {"dense": os.path.join(dense_folder, "model.qn"), "ipq_untuned": os.path.join(folder, "ipq_untuned.qn"),
-             "ipq": os.path.join(ipq_folder, "model.qn")}
-    lm.run(["train", data, "--config", recipe("wiki2_train.yaml"), "--lr", learning_rate, "--seed", seed,
-            "--save-dir", dense_folder] + row.model + row.train + row.noise(rate))
-    if row.keep:
-        files["dense"] = pruned(files["dense"], row.keep, folder)
-    lm.run(["quantize", files["dense"], "--config", recipe("wiki103_ipq.yaml"), "-o", files["ipq_untuned"], "--seed", seed])
-    lm.run(["train", data, "--config", recipe("wiki2_finetune.yaml"), "--seed", seed, "--save-dir", ipq_folder, "--restore-file",
-            files["dense"], "--quantization-config-path", recipe("wiki103_ipq.yaml")] + row.noise(rate))
-    result = {}
-    for step, path in files.items():
-        valid, test = lm.evaluate(data, path, "valid"), lm.evaluate(data, path, "test")
-        result[step] = {"bytes": valid["bytes"], "valid": valid["ppl"], "test": test["ppl"]}
-    for leftover in (dense_folder, ipq_folder):
-        shutil.rmtree(leftover)
-    return result
+class Experiment:
+    def __init__(self, data, out, jobs):
+        self.data, self.out, self.jobs = data, out, jobs
 
+    def results(self, *runs):
+        """What the runs give, in their order; each of `runs`: (row, rate, learning rate, seed, short)."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            waiting = [pool.submit(Run(self.data, self.out, *run).result) for run in runs]
+            try:
+                return [one.result() for one in waiting]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
-class Search:
-    def __init__(self, data, out):
-        self.data, self.out = data, out
+    def best(self, tried):
+        """{row name: value} of the lowest validation perplexity; tried: {(row, value): run}."""
+        scores = dict(zip(tried, self.results(*tried.values())))
+        best = {}
+        for (row, value), result in sorted(scores.items(), key=lambda item: -item[1]["valid"]):
+            best[row.name] = value
+        return best
 
-    def run(self, row, rate, learning_rate, seed):
-        name = f"{row.name}_p{rate or 0}_lr{learning_rate}_seed{seed}".replace(", ", "_").replace(" ", "_")
-        folder = os.path.join(self.out, name)
-        return lm.remembered(folder, "result", lambda: one_run(self.data, folder, row, rate, learning_rate, seed))
-
-    def best(self, row):
-        """(rate, learning rate): first the learning rate at the first noise rate, then the noise rate."""
-        score = lambda rate, learning_rate: self.run(row, rate, learning_rate, 1)["ipq"]["valid"]
-        learning_rate = min(LEARNING_RATES, key=lambda lr: score(row.rates[0], lr))
-        return min(row.rates, key=lambda rate: score(rate, learning_rate)), learning_rate
+    def table(self):
+        """{row name: {"rate", "lr", "runs"}}"""
+        rates = self.best({(row, lr): (row, row.rates[0], lr, 1, True) for row in ROWS for lr in LEARNING_RATES})
+        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, False) for row in ROWS for rate in row.rates})
+        keys = [(row, noise[row.name], rates[row.name], seed, False) for row in ROWS for seed in row.seeds]
+        table = {row.name: {"rate": noise[row.name], "lr": rates[row.name], "runs": []} for row in ROWS}
+        for key, result in zip(keys, self.results(*keys)):
+            table[key[0].name]["runs"].append(result)
+        return table
 
 
 def table_line(name, rate, learning_rate, results):
     cells = []
     for step in STEPS:
-        values = [result[step]["test"] for result in results]
+        values = [result["test"][step]["ppl"] for result in results]
         spread = f" ± {lm.spread(values):.2f}" if len(values) > 1 else ""
         cells.append(f"{lm.mean(values):.2f}{spread}")
-    return (f"| {name} | {rate or '–'} | {learning_rate} | {cells[0]} | {results[0]['dense']['bytes']:,} | {cells[1]} | "
-            f"**{cells[2]}** | {results[0]['ipq']['bytes']:,} |")
+    return (f"| {name} | {rate or '–'} | {learning_rate} | {cells[0]} | {results[0]['test']['dense']['bytes']:,} | {cells[1]} | "
+            f"**{cells[2]}** | {results[0]['test']['ipq']['bytes']:,} |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", required=True, help="folder with the tokenized WikiText-2: train.txt, valid.txt, test.txt, or .xz of them")
     parser.add_argument("--out", required=True)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
     arguments = parser.parse_args()
 
     data = os.path.join(arguments.out, "data")
     unpack_text(arguments.text, os.path.join(arguments.out, "text"))
     preprocess(os.path.join(arguments.out, "text"), data)
-    search = Search(data, arguments.out)
-    found = {}
-    for row in ROWS:
-        rate, learning_rate = search.best(row)
-        found[row.name] = {"rate": rate, "lr": learning_rate,
-                           "runs": [search.run(row, rate, learning_rate, seed) for seed in row.seeds]}
+    found = Experiment(data, arguments.out, arguments.jobs).table()
     with open(os.path.join(arguments.out, "results.json"), "w", encoding="utf-8") as output:
         json.dump(found, output, indent=1)
 
     print("| noise | rate | lr | dense | bytes | compressed | finetuned | bytes |\n|---|---|---|---|---|---|---|---|")
     for name, row in found.items():
         print(table_line(name, row["rate"], row["lr"], row["runs"]))
-    plain, noise = ([run["ipq"]["test"] for run in found[name]["runs"]] for name in ("no noise", "pq"))
+    plain, noise = ([run["test"]["ipq"]["ppl"] for run in found[name]["runs"]] for name in ("no noise", "pq"))
     print(f"\nfinetuned, three seeds: gain of pq noise {lm.mean(plain) - lm.mean(noise):.2f}, "
           f"twice the spread {2 * max(lm.spread(plain), lm.spread(noise)):.2f}")
 
