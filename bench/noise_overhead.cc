@@ -1,4 +1,5 @@
-// What quantization noise on every weight costs: time of a training step, and peak memory of a process that trains.
+// What quantization noise on every weight costs: time of a training step, and peak memory of a process that
+// trains.
 //
 //   bin/noise_overhead [--json] [--steps N] [--threads N] [--types fp32,bf16]
 //
@@ -70,15 +71,15 @@ struct NoiseCase {
   qn::quant::ActivationMode inputs = qn::quant::ActivationMode::kNone;
   double input_elements = 0;  ///< rate of noise on inputs; 0: their ranges are observed
 };
-constexpr NoiseCase kCases[] = {{"none", qn::quant::NoiseKind::kNone, 0, 0},
-                                {"pq 0.1", qn::quant::NoiseKind::kPq, 0.1, 0},
-                                {"mean 0.1", qn::quant::NoiseKind::kMean, 0.1, 0},
-                                {"int 0.5", qn::quant::NoiseKind::kNone, 0, 0.5},
-                                {"pq + int", qn::quant::NoiseKind::kPq, 0.1, 0.5},
-                                {"observing", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kStatic, 0},
-                                {"inputs 0.5", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kStatic, 0.5},
-                                {"dynamic 0.5", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kDynamic,
-                                 0.5}};
+constexpr NoiseCase kCases[] = {
+    {"none", qn::quant::NoiseKind::kNone, 0, 0},
+    {"pq 0.1", qn::quant::NoiseKind::kPq, 0.1, 0},
+    {"mean 0.1", qn::quant::NoiseKind::kMean, 0.1, 0},
+    {"int 0.5", qn::quant::NoiseKind::kNone, 0, 0.5},
+    {"pq + int", qn::quant::NoiseKind::kPq, 0.1, 0.5},
+    {"observing", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kStatic, 0},
+    {"inputs 0.5", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kStatic, 0.5},
+    {"dynamic 0.5", qn::quant::NoiseKind::kNone, 0, 0, qn::quant::ActivationMode::kDynamic, 0.5}};
 
 struct Variant {
   std::string name;
@@ -125,7 +126,8 @@ Variant make_variant(const NoiseCase& noise_case, at::ScalarType type) {
   qn::train::TrainerOptions trainer;
   trainer.compute_type = type;
   return {noise_case.name,
-          std::make_unique<qn::train::Trainer>(model, qn::train::make_criterion("cross_entropy", {}), std::move(optimizer),
+          std::make_unique<qn::train::Trainer>(model, qn::train::make_criterion("cross_entropy", {}),
+                                               std::move(optimizer),
                                                qn::train::make_lr_scheduler("fixed", schedule), trainer),
           {}};
 }
@@ -198,7 +200,9 @@ nlohmann::json measure(const std::string& type_name, at::ScalarType type, int st
   for (const Variant& variant : variants) {
     std::vector<double> ratios;
     for (int i = 0; i < steps; ++i) ratios.push_back(variant.seconds[i] / variants[0].seconds[i]);
-    rows.push_back({{"type", type_name}, {"noise", variant.name}, {"step_ms", median(variant.seconds) * 1e3},
+    rows.push_back({{"type", type_name},
+                    {"noise", variant.name},
+                    {"step_ms", median(variant.seconds) * 1e3},
                     {"ratio", median(ratios)}});
   }
   return rows;
@@ -210,7 +214,8 @@ int run(int argc, char** argv) {
   std::map<std::string, double> peaks;
   for (const auto& [name, type] : types) {
     if (arguments.types.find(name) == std::string::npos) continue;
-    for (const NoiseCase& noise : kCases) peaks[qn::str_cat(name, noise.name)] = peak_of(noise, type, arguments.threads);
+    for (const NoiseCase& noise : kCases)
+      peaks[qn::str_cat(name, noise.name)] = peak_of(noise, type, arguments.threads);
   }
   qn::train::set_up_torch(arguments.threads);
   nlohmann::json result = nlohmann::json::array();
@@ -228,8 +233,8 @@ int run(int argc, char** argv) {
   std::printf("%-6s %-10s %10s %8s %10s\n", "type", "noise", "step ms", "ratio", "peak MiB");
   for (const auto& row : result) {
     std::printf("%-6s %-10s %10.1f %8.3f %10.0f\n", row["type"].get<std::string>().c_str(),
-                row["noise"].get<std::string>().c_str(), row["step_ms"].get<double>(), row["ratio"].get<double>(),
-                row["peak_mib"].get<double>());
+                row["noise"].get<std::string>().c_str(), row["step_ms"].get<double>(),
+                row["ratio"].get<double>(), row["peak_mib"].get<double>());
   }
   return 0;
 }

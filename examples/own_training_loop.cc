@@ -1,8 +1,8 @@
 // Quantization noise in a training loop of one's own, and product quantization of the model that comes out.
 //
-// The layers are drop-in: quantnoise::nn::Linear instead of torch::nn::Linear. All else is plain LibTorch: the module, the
-// optimizer, the loss. Three things are new: quant_noise() before training, the noise clock before every update, and
-// quantize_model_() after it, once for each stage.
+// The layers are drop-in: quantnoise::nn::Linear instead of torch::nn::Linear. All else is plain LibTorch:
+// the module, the optimizer, the loss. Three things are new: quant_noise() before training, the noise clock
+// before every update, and quantize_model_() after it, once for each stage.
 
 #include <torch/torch.h>
 
@@ -56,7 +56,8 @@ double error_percent(Classifier& model, const Samples& samples) {
   return 100.0 * wrong.to(torch::kDouble).mean().item<double>();
 }
 
-void train(Classifier& model, const Samples& samples, int64_t first_update, int64_t num_updates, double learning_rate) {
+void train(Classifier& model, const Samples& samples, int64_t first_update, int64_t num_updates,
+           double learning_rate) {
   std::vector<at::Tensor> parameters;  // ties once: never model->parameters()
   for (const auto& parameter : qn::quant::unique_parameters(*model)) parameters.push_back(parameter.tensor);
   torch::optim::Adam optimizer(parameters, torch::optim::AdamOptions(learning_rate));
@@ -71,7 +72,8 @@ void train(Classifier& model, const Samples& samples, int64_t first_update, int6
   }
 }
 
-// Two stages: the large matrices first, the output layer after them. The keys are those of the configuration files.
+// Two stages: the large matrices first, the output layer after them. The keys are those of the configuration
+// files.
 qn::config::QuantizationConfig two_stages() {
   qn::config::QuantizationConfig config;
   config.n_centroids["Linear"] = {"in_features", {{"*", 64}}};
@@ -97,7 +99,8 @@ void run() {
     const auto names = qn::quant::pq::quantize_model_(*model, size, config, stage);
     std::cout << "stage " << stage + 1 << " quantized " << qn::join(names, ", ") << "\n";
     std::cout << "error before finetuning           " << error_percent(model, test) << " %\n";
-    train(model, training, 400 + 100 * stage, 100, 3e-4);  // centroids of what is quantized, weights of the rest
+    // Centroids of what is quantized, weights of the rest.
+    train(model, training, 400 + 100 * stage, 100, 3e-4);
     std::cout << "error after finetuning            " << error_percent(model, test) << " %\n";
   }
   std::cout << size.summary() << "\n";

@@ -318,13 +318,16 @@ TEST_P(KernelSets, NoiseEqualsPortable) {
           const int64_t count = kBlocks - first;
           const auto size = static_cast<size_t>(count * block_size);
           std::vector<float> out(size), expected(size);
-          GetParam().noise->noise_f32(args, weight.data() + 1, static_cast<uint64_t>(first), count, out.data());
-          kNoisePortable.noise_f32(args, weight.data() + 1, static_cast<uint64_t>(first), count, expected.data());
+          GetParam().noise->noise_f32(args, weight.data() + 1, static_cast<uint64_t>(first), count,
+                                      out.data());
+          kNoisePortable.noise_f32(args, weight.data() + 1, static_cast<uint64_t>(first), count,
+                                   expected.data());
           ASSERT_EQ(std::memcmp(out.data(), expected.data(), size * 4), 0) << block_size << " " << first;
           std::vector<uint16_t> out16(size + 1), expected16(size + 1);
-          GetParam().noise->noise_bf16(args, weight.data() + 1, static_cast<uint64_t>(first), count, out16.data() + 1);
+          GetParam().noise->noise_bf16(args, weight.data() + 1, static_cast<uint64_t>(first), count,
+                                       out16.data() + 1);
           kNoisePortable.noise_bf16(args, weight.data() + 1, static_cast<uint64_t>(first), count,
-                                expected16.data() + 1);
+                                    expected16.data() + 1);
           ASSERT_EQ(out16, expected16) << block_size << " " << first;
         }
       }

@@ -139,9 +139,9 @@ TEST_P(LookupSets, CentroidsThatHardlyDifferKeepTheirCommonPart) {
 INSTANTIATE_TEST_SUITE_P(All, LookupSets, ::testing::ValuesIn(available_instruction_sets()),
                          [](const auto& info) { return std::string(info.param->name); });
 
-LookupRun plan_of(std::vector<float> x) {
+LookupRun plan_of(std::vector<float> x, EntryWidth width = EntryWidth::k8Bits) {
   const auto num_blocks = static_cast<int64_t>(x.size() / 4);
-  return LookupRun(kLookupPortable, LookupProblem(16, 4, num_blocks, 1, std::move(x)), EntryWidth::k8Bits);
+  return LookupRun(kLookupPortable, LookupProblem(16, 4, num_blocks, 1, std::move(x)), width);
 }
 
 TEST(LookupPlan, ChunksCoverEveryBlockOnceAndAreSimilar) {
@@ -166,6 +166,15 @@ TEST(LookupPlan, ChunksCoverEveryBlockOnceAndAreSimilar) {
   }
   EXPECT_EQ(next, run.tables.num_kept);
   for (int32_t b = 0; b < 1000; ++b) EXPECT_EQ(seen.count(b) == 1, run.norms[static_cast<size_t>(b)] > 0);
+}
+
+TEST(LookupPlan, WiderEntriesNeedFewerChunksForTheSameBlocks) {
+  const std::vector<float> x = gaussian_values(4 * 60, 9);
+  const LookupRun bytes = plan_of(x, EntryWidth::k8Bits), words = plan_of(x, EntryWidth::k16Bits);
+  EXPECT_LT(words.tables.num_chunks, bytes.tables.num_chunks);
+  EXPECT_EQ(words.tables.num_kept, bytes.tables.num_kept);
+  EXPECT_EQ(std::set(words.order.begin(), words.order.begin() + words.tables.num_kept),
+            std::set(bytes.order.begin(), bytes.order.begin() + bytes.tables.num_kept));
 }
 
 TEST(LookupPlan, InputsBeyondTheArithmeticAreRefused) {

@@ -1,5 +1,5 @@
 #pragma once
-// Arithmetic on sizes that come from files: an overflow is an error that names the quantity, never a wrapped number.
+// Arithmetic on sizes that come from files: an overflow is an error that names the quantity, it never wraps.
 
 #include <cstdint>
 #include <string_view>

@@ -1,5 +1,5 @@
 #pragma once
-// Where messages go. Libraries never print: they call log(), and the program decides. Default: nothing is shown.
+// Where messages go. Libraries never print: they call log(), and the program decides. Default: nowhere.
 
 #include <functional>
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
-// Counter-based random numbers: a draw is a pure function of its key and counter, so that masks are the same for
-// any thread count, on every rank, after a resume, and for any subset of rows.
+// Counter-based random numbers: a draw is a pure function of its key and counter, so that masks are the same
+// for any thread count, on every rank, after a resume, and for any subset of rows.
 
 #include <array>
 #include <cstdint>
@@ -60,8 +60,8 @@ struct RandomStream {
   float uniform(uint64_t index) const { return static_cast<float>(bits(index) >> 8) * 0x1p-24f; }
 };
 
-/// A draw u32 selects an event of probability p exactly when `bits < bernoulli_threshold(p)`, compared as 64-bit
-/// numbers: p = 1 gives 2^32, which is always greater.
+/// A draw u32 selects an event of probability p exactly when `bits < bernoulli_threshold(p)`, compared as
+/// 64-bit numbers: p = 1 gives 2^32, which is always greater.
 inline uint64_t bernoulli_threshold(double p) {
   if (p <= 0.0) return 0;
   if (p >= 1.0) return uint64_t{1} << 32;

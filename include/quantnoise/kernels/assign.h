@@ -1,7 +1,7 @@
 #pragma once
-// k-means: the nearest centroids of blocks, bounds of distances, sums of the blocks of a centroid. Ranges only, no
-// threads, no errors. Sets differ in the assignment by the rounding of a fused multiply-add, and give the same
-// bits where only comparisons and additions in the same order are involved.
+// k-means: the nearest centroids of blocks, bounds of distances, sums of the blocks of a centroid. Ranges
+// only, no threads, no errors. Sets differ in the assignment by the rounding of a fused multiply-add, and
+// give the same bits where only comparisons and additions in the same order are involved.
 
 #include <cstdint>
 

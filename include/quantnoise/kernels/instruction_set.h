@@ -1,7 +1,7 @@
 #pragma once
-// The choice among the instruction sets, made once at the first use. The inner loops themselves lie in the headers
-// beside this one: raw pointers, ranges, no threads, no errors. Every purpose (assign.h, lookup.h, …) has a table of
-// functions for each set that has loops of its own, and a function that gives the table of the set in use; so a
+// The choice among the instruction sets, made once at the first use. The inner loops lie in the headers
+// beside this one: raw pointers, ranges, no threads, no errors. Every purpose (assign.h, lookup.h, …) has a
+// table of functions for each set with loops of its own, and a function that gives the one in use; so a
 // program is linked with the loops of the purposes it has. The set `portable` is the specification.
 
 #include <string>

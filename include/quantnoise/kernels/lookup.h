@@ -107,9 +107,9 @@ int64_t table_bytes(int num_entries, EntryWidth width);
 /// order of a set. The sizes and pointers of `codebook` are set already; num_centroids <= num_entries.
 void fill_codebook(const float* centroids, int num_centroids, int lanes, LookupCodebook& codebook);
 
-/// Orders the blocks of a quantized input and cuts chunks: fills order and chunks (room for num_blocks each),
-/// num_kept and num_chunks. False, and no chunks, when the input is not finite or too large or small for this
-/// arithmetic (a block's norm beyond 1e15, or all below 1e-15, zeros too).
+/// Orders the blocks of a quantized input and cuts chunks for entries of tables.width: fills order and chunks
+/// (room for num_blocks each), num_kept and num_chunks. False, and no chunks, when the input is not finite or
+/// too large or small for this arithmetic (a block's norm beyond 1e15, or all below 1e-15, zeros too).
 bool plan_lookup(const LookupInput& input, LookupTables& tables);
 
 extern const LookupKernels kLookupPortable;

@@ -47,7 +47,8 @@ MappedFile MappedFile::open(const std::string& path) {
   if (size == 0) return mapped;
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
   if (address == MAP_FAILED) fail_io("map", path, errno);
-  mapped.owner_ = std::shared_ptr<const void>(address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  mapped.owner_ =
+      std::shared_ptr<const void>(address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
   mapped.bytes_ = {static_cast<const std::byte*>(address), size};
   return mapped;
 }
@@ -93,14 +94,16 @@ void AtomicFile::commit() {
     fail_io("replace", path_, error_number);
   }
   const std::string folder = std::filesystem::path(path_).parent_path().string();
-  const Descriptor directory{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  const Descriptor directory{
+      ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (directory.number >= 0) ::fsync(directory.number);
 }
 
 std::string read_text_file(const std::string& path) {
   const MappedFile file = MappedFile::open(path);
   const auto bytes = file.bytes();
-  return bytes.empty() ? std::string() : std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return bytes.empty() ? std::string()
+                       : std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
 void write_text_file(const std::string& path, const std::string& text) {

@@ -112,7 +112,8 @@ std::string hint_for(FileKind kind) {
   switch (kind) {
     case FileKind::kPyTorchZip:
     case FileKind::kPickle:
-      return "PyTorch checkpoints are not read; preprocess and train with qn, or start from one of its model files";
+      return "PyTorch checkpoints are not read; preprocess and train with qn, or start from one of its model "
+             "files";
     case FileKind::kGitLfsPointer:
       return "fetch the file: git lfs pull";
     case FileKind::kHtml:

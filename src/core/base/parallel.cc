@@ -49,7 +49,8 @@ struct Job {
   }
 };
 
-// Models call the pool hundreds of times for a token, with less than this between: who sleeps would come too late.
+// Models call the pool hundreds of times for a token, with less than this between: who sleeps would come too
+// late.
 template <typename Condition>
 void spin_until(const Condition& condition) {
   constexpr int kRounds = 2000;
@@ -69,9 +70,9 @@ struct ThreadPool::State {
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable done;
-  Job* job = nullptr;                    ///< null: there is nothing (more) to join
-  std::atomic<uint64_t> generation{0};   ///< number of jobs so far
-  std::atomic<int> active{0};            ///< threads that work on the job
+  Job* job = nullptr;                   ///< null: there is nothing (more) to join
+  std::atomic<uint64_t> generation{0};  ///< number of jobs so far
+  std::atomic<int> active{0};           ///< threads that work on the job
   std::atomic<bool> stopping{false};
 
   void thread_main() {

@@ -117,7 +117,8 @@ void fake_quantize_rows(std::span<const float> x, int64_t rows, int64_t cols, in
   QN_INVARIANT(out.size() == x.size());
   for_each_row(x, rows, cols, bits, symmetric, parallel_for,
                [&](int64_t row, const float* values, const kernels::AffineStep& step) {
-                 kernels::affine_value_kernels().fake_quantize_f32(step, values, cols, out.data() + row * cols);
+                 kernels::affine_value_kernels().fake_quantize_f32(step, values, cols,
+                                                                   out.data() + row * cols);
                });
 }
 

@@ -89,10 +89,10 @@ bool machine_has_bf16() { return false; }
 std::span<const KnownSet> known_instruction_sets() {
 #if QN_KERNELS_X86
   static const KnownSet sets[] = {{"portable", &kPortable, true},
-                                   {"avx2", &kAvx2, machine_has_avx2()},
-                                   {"avx512", &kAvx512, machine_has_avx512()},
-                                   {"avx512vnni", &kAvx512Vnni, machine_has_avx512vnni()},
-                                   {"neon", nullptr, false}};
+                                  {"avx2", &kAvx2, machine_has_avx2()},
+                                  {"avx512", &kAvx512, machine_has_avx512()},
+                                  {"avx512vnni", &kAvx512Vnni, machine_has_avx512vnni()},
+                                  {"neon", nullptr, false}};
 #else
   static const KnownSet sets[] = {
     {"portable", &kPortable, true},

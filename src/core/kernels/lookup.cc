@@ -13,8 +13,9 @@ namespace {
 constexpr float kLargestSum = 1e30f;  // of squared norms
 constexpr float kSmallestNorm = 1e-30f;
 constexpr float kNegligible = 1e-24f;  // of the largest squared norm
-// Blocks whose squared norm is more than this many times the mean leave the order of the matrix.
-constexpr float kOutlier = 2;
+// Blocks whose squared norm is more than this many times the mean leave the order of the matrix. Entries of
+// 16 bits have precision to spare, and few chunks are quicker.
+constexpr float outlier_limit(EntryWidth width) { return width == EntryWidth::k8Bits ? 2 : 4; }
 
 // Entries whose integers stand at `position` in the order of a set. Vectors of 4 · lanes products come in
 // fours and end up as one vector of bytes, interleaved within 128 bits: `own` products by two rounds of
@@ -125,7 +126,7 @@ bool plan_lookup(const LookupInput& input, LookupTables& tables) {
     sum += sums[i];
   }
   if (!(sum <= kLargestSum) || largest < kSmallestNorm) return false;
-  const float limit = kOutlier * sum / static_cast<float>(input.num_blocks);
+  const float limit = outlier_limit(tables.width) * sum / static_cast<float>(input.num_blocks);
   const float least = largest * kNegligible;
   int64_t num_usual = 0;
   for (int64_t b = 0; b < input.num_blocks; ++b) {

@@ -6,15 +6,21 @@
 namespace quantnoise::kernels {
 namespace {
 
+/// values[j], lane i: element j of block i of `count` blocks; zeros for blocks beyond.
+inline void load_blocks(const float* x, int block_size, int64_t count, Floats* values) {
+  if (count >= kLanes && block_size % 4 == 0) {
+    for (int j = 0; j < block_size; j += 4) load_four_columns(x + j, block_size, values + j);
+    return;
+  }
+  for (int j = 0; j < block_size; ++j) values[j] = count > 0 ? gather(x + j, block_size, count) : set_f32(0);
+}
+
 /// kLanes blocks from `block` on.
 inline void quantize_blocks(const float* x, const LookupInput& input, int64_t block) {
-  const int64_t count = input.num_blocks - block;
   Floats values[2 * kMaxPairs + 1];
+  load_blocks(x + block * input.block_size, input.block_size, input.num_blocks - block, values);
   Floats norm = set_f32(0);
-  for (int j = 0; j < input.block_size; ++j) {
-    values[j] = count > 0 ? gather(x + block * input.block_size + j, input.block_size, count) : set_f32(0);
-    norm = add_f32(norm, mul_f32(values[j], values[j]));
-  }
+  for (int j = 0; j < input.block_size; ++j) norm = add_f32(norm, mul_f32(values[j], values[j]));
   values[input.block_size] = set_f32(0);  // fills the last pair of an odd size
   const Floats root = root_f32(norm);
   const Floats inverse = keep_where_positive(div_f32(set_f32(kIntegerNorm), root), norm);

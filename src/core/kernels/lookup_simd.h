@@ -113,6 +113,13 @@ inline Floats gather(const float* base, int stride, int64_t count) {
                                      set_i32(stride));
   return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, at, base, 4);
 }
+/// Four floats from each of base, base + stride, …: a lane of 128 bits each.
+inline Floats load_lanes_f32(const float* base, int64_t stride) {
+  Floats lanes = _mm512_castps128_ps512(_mm_loadu_ps(base));
+  lanes = _mm512_insertf32x4(lanes, _mm_loadu_ps(base + stride), 1);
+  lanes = _mm512_insertf32x4(lanes, _mm_loadu_ps(base + 2 * stride), 2);
+  return _mm512_insertf32x4(lanes, _mm_loadu_ps(base + 3 * stride), 3);
+}
 /// a[0], b[0], a[1], b[1], …: 2 · 16 floats.
 inline void store_zipped(float* to, Floats a, Floats b) {
   const Ints low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
@@ -230,6 +237,9 @@ inline Floats gather(const float* base, int stride, int64_t count) {
   return _mm256_mask_i32gather_ps(_mm256_setzero_ps(), base, _mm256_mullo_epi32(lanes, set_i32(stride)),
                                   _mm256_castsi256_ps(mask), 4);
 }
+inline Floats load_lanes_f32(const float* base, int64_t stride) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(base)), _mm_loadu_ps(base + stride), 1);
+}
 inline void store_zipped(float* to, Floats a, Floats b) {
   const __m256 low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);
   store_floats(to, _mm256_permute2f128_ps(low, high, 0x20));
@@ -252,6 +262,19 @@ inline Ints widen_u16(__m128i a) { return _mm256_cvtepu16_epi32(a); }
 
 constexpr int kLanes = 4 * kVectorLanes;  // of 32 bits
 constexpr int kVectorBytes = 16 * kVectorLanes;
+
+/// columns[j], lane i: base[i · stride + j], j < 4. For vectors of as many floats: a gather is several times
+/// slower.
+inline void load_four_columns(const float* base, int64_t stride, Floats* columns) {
+  Floats rows[4];
+  for (int i = 0; i < 4; ++i) rows[i] = load_lanes_f32(base + i * stride, 4 * stride);
+  const Floats even[2] = {zip_low_f32(rows[0], rows[2]), zip_high_f32(rows[0], rows[2])};
+  const Floats odd[2] = {zip_low_f32(rows[1], rows[3]), zip_high_f32(rows[1], rows[3])};
+  for (int half = 0; half < 2; ++half) {
+    columns[2 * half] = zip_low_f32(even[half], odd[half]);
+    columns[2 * half + 1] = zip_high_f32(even[half], odd[half]);
+  }
+}
 
 /// The largest of the floats; no NaN.
 inline float greatest_f32(Floats v) {

@@ -47,7 +47,8 @@ struct ProductTables::State {
   void plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x, Arithmetic arithmetic,
             uint64_t number = 0);
   void plan_input(const ProductCodebook::State& book, std::span<const float> x, int64_t blocks);
-  bool is_planned(const ProductCodebook::State& book, int64_t blocks, uint64_t number) const;
+  bool is_planned(const ProductCodebook::State& book, int64_t blocks, kernels::EntryWidth width,
+                  uint64_t number) const;
   /// Share number `part` of `num_parts` of the entries.
   void build_part(int64_t part, int64_t num_parts, kernels::BytesAhead ahead);
 };

@@ -141,9 +141,9 @@ void ProductTables::State::plan_input(const ProductCodebook::State& book, std::s
 }
 
 bool ProductTables::State::is_planned(const ProductCodebook::State& book, int64_t blocks,
-                                      uint64_t number) const {
+                                      kernels::EntryWidth width, uint64_t number) const {
   return number != 0 && number == input_number && has_tables && book.has_tables && blocks == num_blocks &&
-         book.block_size == input.block_size;
+         book.block_size == input.block_size && width == tables.width;
 }
 
 void ProductTables::State::plan(std::shared_ptr<const ProductCodebook> from, std::span<const float> x,
@@ -152,14 +152,18 @@ void ProductTables::State::plan(std::shared_ptr<const ProductCodebook> from, std
   const ProductCodebook::State& book = codebook->state();
   const int64_t blocks = static_cast<int64_t>(x.size()) / book.block_size;
   QN_INVARIANT(blocks * book.block_size == static_cast<int64_t>(x.size()));
-  if (!is_planned(book, blocks, number)) plan_input(book, x, blocks);
+  const auto width =
+      arithmetic == Arithmetic::kFast ? kernels::EntryWidth::k8Bits : kernels::EntryWidth::k16Bits;
+  if (!is_planned(book, blocks, width, number)) {
+    tables.width = width;
+    plan_input(book, x, blocks);
+  }
   input_number = number;
   if (!has_tables) {
     float* padded = padded_x.resize(num_blocks * book.padded.stride);
     pad_blocks(x.data(), num_blocks, book.block_size, book.padded.stride, padded);
     return;
   }
-  tables.width = arithmetic == Arithmetic::kFast ? kernels::EntryWidth::k8Bits : kernels::EntryWidth::k16Bits;
   tables.num_entries = book.lookup.num_entries;
   tables.entries = entries.resize(num_blocks * kernels::table_bytes(tables.num_entries, tables.width));
 }
