@@ -139,6 +139,7 @@ inline void multiply_two(const ChunkWork& work, int i, float (*products)[256], F
   const BlockProducts<kPairs> second(work.pairs(next), work.codebook.num_pairs);
   Floats low[2] = {set_f32(__builtin_inff()), set_f32(__builtin_inff())};
   Floats high[2] = {set_f32(-__builtin_inff()), set_f32(-__builtin_inff())};
+#pragma GCC unroll 4
   for (int v = 0; v < 256 / kLanes; ++v) {
     const Floats values[2] = {scaled(first, work.codebook, v), scaled(second, work.codebook, v)};
     for (int b = 0; b < 2; ++b) {
