@@ -2,8 +2,8 @@
 """WikiText-2 by kinds of noise: dense, compressed and finetuned perplexity, and bytes, of a model with room to spare.
 
 Rows: no noise; `pq` (blocks dropped), `mean`, `pq-exact` noise; quantization-aware training (`pq-exact` at rate 1); layer sharing
-and pruning on top of `pq`. Every row's learning rate is chosen in runs of a quarter of the length, then its noise rate at full
-length, by the validation perplexity of the compressed and finetuned model; without noise and with `pq` three seeds. As many runs
+and pruning on top of `pq`. Every row's learning rate, then its noise rate, is chosen in runs of a quarter of the length by the
+validation perplexity of the compressed and finetuned model; without noise and with `pq` three seeds. As many runs
 at a time as the machine has cores, one thread each; what a run says is in its folder. Each finished run is kept in --out: an
 interrupted experiment goes on where it stopped. Under two hours on two cores."""
 import argparse
@@ -18,8 +18,8 @@ import lm_experiment as lm
 
 LEARNING_RATES = ["1e-3", "5e-4"]
 NOISE_RATES = ["0.1", "0.05"]
-# Runs that choose the learning rate: a quarter of the updates.
-SHORT_TRAIN = ["--max-update", "1500", "--lr-period-updates", "1100"]
+# Runs of the search: a quarter of the updates.
+SHORT_TRAIN = ["--max-update", "3000", "--lr-period-updates", "2600"]
 SHORT_FINETUNE = ["--max-update", "225", "--lr-period-updates", "75"]
 STEPS = ("dense", "ipq_untuned", "ipq")
 SEEDS = (1, 2, 3)
@@ -35,7 +35,9 @@ class Row:
     def noise(self, rate):
         if rate is None:
             return []
-        return ["--quant-noise-kind", self.kind, "--quant-noise-pq", rate, "--quant-noise-pq-block-size", "8"]
+        embeddings = rate if rate == "1" else str(float(rate) / 2)  # as in `make quality-lm`
+        return ["--quant-noise-kind", self.kind, "--quant-noise-pq", rate, "--quant-noise-pq-embeddings", embeddings,
+                "--quant-noise-pq-block-size", "8"]
 
 
 ROWS = [
@@ -143,7 +145,7 @@ class Experiment:
     def table(self):
         """{row name: {"rate", "lr", "runs"}}"""
         rates = self.best({(row, lr): (row, row.rates[0], lr, 1, True) for row in ROWS for lr in LEARNING_RATES})
-        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, False) for row in ROWS for rate in row.rates})
+        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, True) for row in ROWS for rate in row.rates})
         keys = [(row, noise[row.name], rates[row.name], seed, False) for row in ROWS for seed in row.seeds]
         table = {row.name: {"rate": noise[row.name], "lr": rates[row.name], "runs": []} for row in ROWS}
         for key, result in zip(keys, self.results(*keys)):
