@@ -2,7 +2,7 @@
 """Weights times activations on a CPU: the packed formats of quantnoise beside what else one could take, in one run.
 
   python3 bench/peers/matvec_vs_torch.py [--bench build/release/bin/matvec_bench] [--formats pq-8-256,pq-4-256,int8,int4]
-      [--peers torch-fp32,torch-bf16,ort-int8,ort-int4,ort-int2] [--python PYTHON] [--llama BUILD] [--shapes 4096x4096,…]
+      [--peers torch-fp32,ort-int4,…] [--python PYTHON] [--llama BUILD] [--shapes 4096x4096,…]
       [--rows 1] [--threads 1,2] [--memory 256] [--rounds 5] [--json FILE]
 
 Every program is a process of its own that keeps its matrices and answers when asked; the script asks one after the other,
@@ -10,7 +10,7 @@ round by round, so that all see the same machine. Matrices are taken in turn, at
 matrix, which stays in the cache if it fits). Times are microseconds of one product, input quantization and table building
 included; of each round the median of its calls, of all rounds the median.
 
-Peers need numpy and torch; onnxruntime, onnx (ort-…) in the Python named by --python (this one by default). --llama names a
+Peers need numpy and torch; onnxruntime, onnx (ort-…) aqlm, numba (aqlm-1x8) or ctranslate2 (ct2-int8) in the Python named by --python (this one by default). --llama names a
 folder with libggml.so, libggml-base.so and libggml-cpu.so, built from a llama.cpp checkout; it adds llama-q8_0, llama-q4_0,
 llama-q4_k, llama-q2_k and llama-iq2_xxs.
 
@@ -18,6 +18,8 @@ llama-q4_k, llama-q2_k and llama-iq2_xxs.
   torch-int8               torch.ao dynamic quantization: int8 weights by channel, activations on the fly (threads: all or one)
   ort-int8                 DynamicQuantizeLinear and MatMulInteger, as onnxruntime.quantization.quantize_dynamic writes them
   ort-int4, ort-int2       MatMulNBits with groups of 128, accuracy level 4 (int8 activations inside), the fastest
+  aqlm-1x8                 AQLM's look-up kernel for CPUs on the codes of pq-8-256
+  ct2-int8                 CTranslate2 with int8 weights: a share of a whole model (square shapes only)
 """
 import argparse
 import json
@@ -31,7 +33,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FORMATS = "pq-8-256,pq-4-256,int8,int4"
-PEERS = "torch-fp32,torch-bf16,torch-int8,ort-int8,ort-int4,ort-int2"
+PEERS = "torch-fp32,torch-bf16,torch-int8,ort-int8,ort-int4,ort-int2,aqlm-1x8,ct2-int8"
 
 
 def parse_arguments():
@@ -160,10 +162,17 @@ def peer_of(name, shape, n, memory, threads, llama):
     rows, cols = (int(v) for v in shape.split("x"))
     family, kind = name.split("-", 1)
     if family == "llama":
-        sys.path.insert(0, str(pathlib.Path(__file__).parent))
         import ggml_matmul
 
         return ggml_matmul.Ggml(llama, kind, rows, cols, n, memory, threads)
+    if family == "aqlm":
+        import aqlm_matmul
+
+        return aqlm_matmul.Aqlm(kind, rows, cols, n, memory, threads)
+    if family == "ct2":
+        import ctranslate2_matmul
+
+        return ctranslate2_matmul.CTranslate2(kind, rows, cols, n, memory, threads)
     return {"torch": Torch, "ort": OnnxRuntime}[family](kind, rows, cols, n, memory, threads)
 
 
@@ -214,7 +223,7 @@ def start_peers(arguments, shape, threads):
     names = [name for name in arguments.peers.split(",") if name]
     if arguments.llama:
         names += ["llama-q8_0", "llama-q4_0", "llama-q4_k", "llama-q2_k", "llama-iq2_xxs"]
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), NUMBA_NUM_THREADS=str(threads))
     for name in names:
         worker = f"{name} {shape} {arguments.rows} {arguments.memory} {threads}"
         command = [arguments.python, __file__, "--worker", worker]

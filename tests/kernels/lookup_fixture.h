@@ -132,7 +132,7 @@ struct LookupRun {
     tables = {width, p.num_entries, order.data(), 0, chunks.data(), 0, entries.data()};
     usable = plan_lookup(input, tables);
     for (int64_t c = 0; usable && c < tables.num_chunks; ++c)
-      set.build_chunk(codebook, input, tables, chunks[static_cast<size_t>(c)], {p.bytes.data(), 500});
+      set.build_chunk(codebook, input, tables, chunks[static_cast<size_t>(c)], {p.bytes.data(), 500, 128});
   }
 
   /// An element more than needed shows writes beyond the end.

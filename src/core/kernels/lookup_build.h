@@ -89,24 +89,39 @@ struct ChunkWork {
   }
 };
 
+/// Upper halves of the products of blocks i and i + 1 of a chunk (the last one twice where it has none behind
+/// it): centroids are loaded once for both.
+template <int kPairs>
+inline void upper_halves_of_two(const ChunkWork& work, int i, int16_t (*upper)[256], IntegerRanges& ranges) {
+  const int next = i + 1 < work.chunk.num_blocks ? i + 1 : i;
+  const BlockProducts<kPairs> first(work.pairs(i), work.codebook.num_pairs);
+  const BlockProducts<kPairs> second(work.pairs(next), work.codebook.num_pairs);
+  Ints low[2] = {set_i16(0x7fff), set_i16(0x7fff)}, high[2] = {set_i16(-0x8000), set_i16(-0x8000)};
+#pragma GCC unroll 2
+  for (int v = 0; v < 256 / kLanes; v += 2) {
+    const int32_t* centroids = work.codebook.shared_pairs;
+    const Ints twos[2] = {zip_upper_halves(first.with(centroids, v), first.with(centroids, v + 1)),
+                          zip_upper_halves(second.with(centroids, v), second.with(centroids, v + 1))};
+    for (int b = 0; b < 2; ++b) {
+      low[b] = min_i16(low[b], twos[b]);
+      high[b] = max_i16(high[b], twos[b]);
+    }
+    store_ints(upper[i] + v * kLanes, twos[0]);
+    store_ints(upper[next] + v * kLanes, twos[1]);
+  }
+  ranges.set(i, low[0], high[0]);
+  ranges.set(next, low[1], high[1]);
+}
+
 /// Tables of 256 entries of 8 bits. Upper halves of the products are kept in twos: four vectors of products
 /// give two of them and, in the end, one of bytes.
 template <int kPairs, bool kDifferences>
 void build_bytes_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][256];
   IntegerRanges ranges;
-  for (int i = 0; i < work.chunk.num_blocks; ++i) {
-    const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
-    Ints low = set_i16(0x7fff), high = set_i16(-0x8000);
-    for (int v = 0; v < 256 / kLanes; v += 2) {
-      const Ints two = zip_upper_halves(products.with(work.codebook.shared_pairs, v),
-                                        products.with(work.codebook.shared_pairs, v + 1));
-      store_ints(upper[i] + v * kLanes, two);
-      low = min_i16(low, two);
-      high = max_i16(high, two);
-    }
-    ranges.set(i, low, high);
-    prefetcher.advance();
+  for (int i = 0; i < work.chunk.num_blocks; i += 2) {
+    upper_halves_of_two<kPairs>(work, i, upper, ranges);
+    prefetcher.advance(2);
   }
   ranges.finish(work.ranges);
   const ByteSteps steps(work.ranges, work.codebook.shared_factor * kUpperHalf, work.chunk);

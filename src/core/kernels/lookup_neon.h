@@ -73,7 +73,10 @@ class Prefetcher {
   }
   void advance() {
     const int64_t until = at_ + step_ < ahead_.num_bytes ? at_ + step_ : ahead_.num_bytes;
-    for (; at_ < until; at_ += 64) __builtin_prefetch(ahead_.begin + at_);
+    for (; at_ < until; at_ += 64) {
+      const int64_t number = ahead_.first + at_;
+      __builtin_prefetch(ahead_.begin + number + number / ahead_.run * ahead_.run);
+    }
   }
 
  private:

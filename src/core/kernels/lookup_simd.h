@@ -285,22 +285,37 @@ inline float greatest_f32(Floats v) {
   return greatest;
 }
 
-/// Brings the lines of a range in, a share at every call.
+/// Brings the lines of a range in, a share at every step.
 class Prefetcher {
  public:
-  Prefetcher(BytesAhead ahead, int64_t num_calls) : begin_(ahead.begin), num_bytes_(ahead.num_bytes) {
-    if (num_calls > 0) step_ = (num_bytes_ / num_calls + 63) / 64 * 64;
+  Prefetcher(BytesAhead ahead, int64_t num_steps)
+      : at_(ahead.begin + ahead.first + ahead.first / ahead.run * ahead.run),
+        left_(ahead.num_bytes),
+        run_(ahead.run),
+        left_in_run_(run_ - ahead.first % run_) {
+    if (num_steps > 0) step_ = (left_ / num_steps + 63) / 64 * 64;
   }
-  void advance() {
-    const int64_t until = at_ + step_ < num_bytes_ ? at_ + step_ : num_bytes_;
-    for (; at_ < until; at_ += 64) _mm_prefetch(reinterpret_cast<const char*>(begin_ + at_), _MM_HINT_T1);
+  void advance(int num_steps = 1) {
+    int64_t count = num_steps * step_ < left_ ? num_steps * step_ : left_;
+    left_ -= count;
+    while (count > 0) {
+      const int64_t some = count < left_in_run_ ? count : left_in_run_;
+      for (int64_t i = 0; i < some; i += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(at_ + i), _MM_HINT_T1);
+      count -= some;
+      at_ += some;
+      left_in_run_ -= some;
+      if (left_in_run_ == 0) {
+        at_ += run_;
+        left_in_run_ = run_;
+      }
+    }
   }
 
  private:
-  const uint8_t* begin_;
-  int64_t num_bytes_;
+  const uint8_t* at_;
+  int64_t left_, run_, left_in_run_;
   int64_t step_ = 0;
-  int64_t at_ = 0;
 };
 
 }  // namespace

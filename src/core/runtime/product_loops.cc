@@ -57,9 +57,13 @@ void look_up_strip(const ProductCodes& codes, Strip strip, const ProductTables::
 
 }  // namespace
 
-kernels::BytesAhead first_codes(const ProductCodes& codes, StepRange range) {
+kernels::BytesAhead first_codes(const ProductCodes& codes, StepRange range, Arithmetic arithmetic) {
   if (range.begin == range.end) return {};
-  return {codes.step(range.begin), std::min(kBytesAhead, (range.end - range.begin) * codes.step_bytes())};
+  const int64_t num_steps = range.end - range.begin, bytes = codes.step_bytes();
+  if (arithmetic == Arithmetic::kPrecise)
+    return {codes.step(range.begin), std::min(kBytesAhead, num_steps * bytes)};
+  // Tables of 8 bits are built in less time: every other step, so that the memory has work later too.
+  return {codes.step(range.begin), std::min(kBytesAhead, (num_steps + 1) / 2 * bytes), bytes};
 }
 
 void look_up(const ProductCodes& codes, StepRange range, std::span<const ProductTables::State* const> tables,

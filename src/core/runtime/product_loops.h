@@ -9,7 +9,7 @@
 namespace quantnoise::runtime {
 
 /// The codes that look_up() reads first: to be brought into the cache while tables are built.
-kernels::BytesAhead first_codes(const ProductCodes& codes, StepRange range);
+kernels::BytesAhead first_codes(const ProductCodes& codes, StepRange range, Arithmetic arithmetic);
 
 /// Rows of `range` for one or more input vectors. y: (tables.size(), rows).
 void look_up(const ProductCodes& codes, StepRange range, std::span<const ProductTables::State* const> tables,

@@ -128,7 +128,7 @@ void ProductMatrix::multiply_by_tables(std::span<const float> x, int64_t n, std:
     }
     parallel_for(num_parts, 1, [&](int64_t part, int64_t) {
       kernels::BytesAhead ahead =
-          first_codes(*codes_, StepRange::share(part, num_parts, codes_->num_steps()));
+          first_codes(*codes_, StepRange::share(part, num_parts, codes_->num_steps()), options.arithmetic);
       for (size_t i = 0; i < count; ++i) {
         if (states[i]->has_tables) states[i]->build_part(part, num_parts, std::exchange(ahead, {}));
       }
