@@ -5,7 +5,7 @@ Rows: no noise; `pq` (blocks dropped), `mean`, `pq-exact` noise; quantization-aw
 and pruning on top of `pq`. Every row's learning rate, then its noise rate, is chosen in runs of a quarter of the length by the
 validation perplexity of the compressed and finetuned model; without noise and with `pq` three seeds. As many runs
 at a time as the machine has cores, one thread each; what a run says is in its folder. Each finished run is kept in --out: an
-interrupted experiment goes on where it stopped. Under two hours on two cores."""
+interrupted experiment goes on where it stopped. Some two hours on two cores."""
 import argparse
 import json
 import lzma
@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import lm_experiment as lm
 
-LEARNING_RATES = ["1e-3", "5e-4"]
-NOISE_RATES = ["0.1", "0.05"]
+LEARNING_RATES = ["1e-3", "2e-3"]
+NOISE_RATES = ["0.05", "0.02", "0.1"]
 # Runs of the search: a quarter of the updates.
-SHORT_TRAIN = ["--max-update", "3000", "--lr-period-updates", "2600"]
-SHORT_FINETUNE = ["--max-update", "225", "--lr-period-updates", "75"]
+SHORT_TRAIN = ["--max-update", "4000", "--lr-period-updates", "3600"]
+SHORT_FINETUNE = ["--max-update", "1125", "--lr-period-updates", "375"]
 STEPS = ("dense", "ipq_untuned", "ipq")
 SEEDS = (1, 2, 3)
 
@@ -46,8 +46,8 @@ ROWS = [
     Row("mean", "mean", NOISE_RATES),
     Row("pq-exact", "pq-exact", NOISE_RATES),
     Row("QAT", "pq-exact", ("1",)),
-    Row("pq, sharing", "pq", ("0.1",), model=["--share-layers", "2"]),
-    Row("pq, pruning", "pq", ("0.1",), train=["--decoder-layerdrop", "0.2"], keep="0,2"),
+    Row("pq, sharing", "pq", ("0.05",), model=["--share-layers", "2"]),
+    Row("pq, pruning", "pq", ("0.05",), train=["--decoder-layerdrop", "0.2"], keep="0,2"),
 ]
 
 
@@ -106,9 +106,9 @@ class Run:
         if self.row.keep:
             whole, files["dense"] = files["dense"], os.path.join(self.folder, "pruned.qn")
             lm.run(["export", whole, "--decoder-layers-to-keep", self.row.keep, "-o", files["dense"]], log=log)
-        lm.run(["quantize", files["dense"], "--config", recipe("wiki103_ipq.yaml"), "-o", files["ipq_untuned"]] + common, log=log)
+        lm.run(["quantize", files["dense"], "--config", recipe("wiki2_ipq.yaml"), "-o", files["ipq_untuned"]] + common, log=log)
         lm.run(["train", self.data, "--config", recipe("wiki2_finetune.yaml"), "--save-dir", ipq_folder, "--restore-file",
-                files["dense"], "--quantization-config-path", recipe("wiki103_ipq.yaml")] + common + noise +
+                files["dense"], "--quantization-config-path", recipe("wiki2_ipq.yaml")] + common + noise +
                (SHORT_FINETUNE if self.short else []), log=log)
         return files
 
