@@ -35,7 +35,7 @@ quality-lm: program  ## three seeds with and without noise, compressed at equal 
 	scripts/demo_text --out build/demo/text --train-share 5
 	python3 scripts/quality_lm.py --text build/demo/text --out build/quality-lm
 
-quality-scalar: program  ## int8 and int4: after training, with noise in training, QAT (SEEDS=3; one seed takes 20 minutes)
+quality-scalar: program  ## int8 and int4: after training, with noise in training, QAT (SEEDS=3; one seed takes 12 minutes)
 	scripts/demo_text --out build/demo/text --train-share 5
 	python3 scripts/quality_scalar.py --text build/demo/text --out build/quality-scalar --seeds $(or $(SEEDS),3)
 
