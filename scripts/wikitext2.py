@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import lm_experiment as lm
 
-LEARNING_RATES = ["1e-3", "2e-3"]
+LEARNING_RATES = ["2e-3", "4e-3"]
 NOISE_RATES = ["0.05", "0.02", "0.1"]
 # Runs of the search: a quarter of the updates.
 SHORT_TRAIN = ["--max-update", "4000", "--lr-period-updates", "3600"]

@@ -74,19 +74,22 @@ inline void make_differences(uint8_t* plane) {
 
 /// Everything about one chunk.
 struct ChunkWork {
+  ChunkWork(const LookupCodebook& codebook, const LookupInput& input, const LookupTables& tables,
+            LookupChunk& chunk)
+      : codebook(codebook), input(input), tables(tables), chunk(chunk) {
+    ranges.num_slots = (chunk.num_blocks + 15) / 16 * 16;
+    for (int i = 0; i < chunk.num_blocks; ++i)
+      ranges.factor[i] = input.factors[tables.order[chunk.first + i]];
+    for (int i = chunk.num_blocks; i < ranges.num_slots; ++i) ranges.factor[i] = 0;
+  }
+  const int32_t* pairs(int i) const { return block_pairs(input, tables.order[chunk.first + i]); }
+  uint8_t* entries(int i, int64_t bytes) const { return tables.entries + (chunk.first + i) * bytes; }
+
   const LookupCodebook& codebook;
   const LookupInput& input;
   const LookupTables& tables;
   LookupChunk& chunk;
-  EntryRange ranges = {};
-
-  const int32_t* pairs(int i) const { return block_pairs(input, tables.order[chunk.first + i]); }
-  uint8_t* entries(int i, int64_t bytes) const { return tables.entries + (chunk.first + i) * bytes; }
-  void load_factors() {
-    ranges.num_slots = (chunk.num_blocks + 15) / 16 * 16;
-    for (int i = 0; i < chunk.num_blocks; ++i)
-      ranges.factor[i] = input.factors[tables.order[chunk.first + i]];
-  }
+  EntryRange ranges;
 };
 
 /// Upper halves of the products of blocks i and i + 1 of a chunk (the last one twice where it has none behind
@@ -118,7 +121,7 @@ inline void upper_halves_of_two(const ChunkWork& work, int i, int16_t (*upper)[2
 template <int kPairs, bool kDifferences>
 void build_bytes_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][256];
-  IntegerRanges ranges;
+  IntegerRanges ranges(work.chunk.num_blocks);
   for (int i = 0; i < work.chunk.num_blocks; i += 2) {
     upper_halves_of_two<kPairs>(work, i, upper, ranges);
     prefetcher.advance(2);
@@ -172,7 +175,7 @@ inline void multiply_two(const ChunkWork& work, int i, float (*products)[256], F
 template <int kPairs, bool kDifferences>
 void build_words_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) float products[kMaxChunkBlocks][256];
-  FloatRanges ranges;
+  FloatRanges ranges(work.chunk.num_blocks);
   for (int i = 0; i < work.chunk.num_blocks; i += 2) {
     multiply_two<kPairs>(work, i, products, ranges);
     prefetcher.advance();
@@ -206,7 +209,7 @@ constexpr int kLastOf16 = 16 / kLanes - 1;
 template <int kPairs>
 void build_bytes_16(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][2 * kLanes];
-  IntegerRanges ranges;
+  IntegerRanges ranges(work.chunk.num_blocks);
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
     const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     const Ints two = pack_i32(shift_right_i32<16>(products.with(work.codebook.shared_pairs, 0)),
@@ -228,7 +231,7 @@ void build_bytes_16(ChunkWork& work, Prefetcher& prefetcher) {
 
 template <int kPairs>
 void build_words_16(ChunkWork& work, Prefetcher& prefetcher) {
-  FloatRanges ranges;
+  FloatRanges ranges(work.chunk.num_blocks);
   for (int i = 0; i < work.chunk.num_blocks; ++i) {
     const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
     const Floats first = scaled(products, work.codebook, 0);
@@ -272,8 +275,7 @@ void build_chunk(const LookupCodebook& codebook, const LookupInput& input, const
   const auto build = codebook.num_pairs == 2   ? build_chunk_of<2, kDifferences>
                      : codebook.num_pairs == 4 ? build_chunk_of<4, kDifferences>
                                                : build_chunk_of<kAnyPairs, kDifferences>;
-  ChunkWork work{codebook, input, tables, chunk};
-  work.load_factors();
+  ChunkWork work(codebook, input, tables, chunk);
   build(work, ahead);
 }
 

@@ -9,9 +9,20 @@
 namespace quantnoise::kernels {
 namespace {
 
+/// Zeros for the blocks that the last group of `together` lacks.
+template <typename Candidates>
+inline void clear_rest(Candidates* candidates, int num_blocks, int together) {
+  for (int i = num_blocks / together * together; i < (num_blocks + together - 1) / together * together; ++i)
+    candidates[i] = Candidates{};
+}
+
 /// Candidates of 16-bit integers: eight a block.
 class IntegerRanges {
  public:
+  explicit IntegerRanges(int num_blocks) {
+    clear_rest(low_, num_blocks, kTogether);
+    clear_rest(high_, num_blocks, kTogether);
+  }
   /// low, high: vectors whose smallest and largest elements are those of the block.
   void set(int block, Ints low, Ints high) {
     _mm_store_si128(low_ + place(block), least_of_lanes_i16(low));
@@ -52,13 +63,17 @@ class IntegerRanges {
     return v[0];
   }
 
-  alignas(64) __m128i low_[kMaxChunkBlocks] = {};
-  alignas(64) __m128i high_[kMaxChunkBlocks] = {};
+  alignas(64) __m128i low_[kMaxChunkBlocks];
+  alignas(64) __m128i high_[kMaxChunkBlocks];
 };
 
 /// Candidates of floats: four a block.
 class FloatRanges {
  public:
+  explicit FloatRanges(int num_blocks) {
+    clear_rest(low_, num_blocks, kTogether);
+    clear_rest(high_, num_blocks, kTogether);
+  }
   void set(int block, Floats low, Floats high) {
     low_[place(block)] = least_of_lanes_f32(low);
     high_[place(block)] = greatest_of_lanes_f32(high);
@@ -91,8 +106,8 @@ class FloatRanges {
     return combine<kLeast>(combine<kLeast>(load(0), load(2)), combine<kLeast>(load(1), load(3)));
   }
 
-  alignas(64) __m128 low_[kMaxChunkBlocks] = {};
-  alignas(64) __m128 high_[kMaxChunkBlocks] = {};
+  alignas(64) __m128 low_[kMaxChunkBlocks];
+  alignas(64) __m128 high_[kMaxChunkBlocks];
 };
 
 inline float largest_step(const EntryRange& ranges, float num_steps, float finest) {

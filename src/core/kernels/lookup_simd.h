@@ -278,11 +278,8 @@ inline void load_four_columns(const float* base, int64_t stride, Floats* columns
 
 /// The largest of the floats; no NaN.
 inline float greatest_f32(Floats v) {
-  float lanes[kLanes];
-  store_floats(lanes, v);
-  float greatest = lanes[0];
-  for (int i = 1; i < kLanes; ++i) greatest = lanes[i] > greatest ? lanes[i] : greatest;
-  return greatest;
+  const __m128 four = greatest_of_lanes_f32(v), two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
 /// Brings the lines of a range in, a share at every step.
