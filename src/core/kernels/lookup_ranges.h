@@ -9,10 +9,11 @@
 namespace quantnoise::kernels {
 namespace {
 
-/// Zeros for the blocks that the last group of `together` lacks.
+/// Zeros for the blocks that the last group lacks; groups are of `together` blocks, slots of 16.
 template <typename Candidates>
 inline void clear_rest(Candidates* candidates, int num_blocks, int together) {
-  for (int i = num_blocks / together * together; i < (num_blocks + together - 1) / together * together; ++i)
+  const int group = together > 16 ? together : 16;
+  for (int i = num_blocks / group * group; i < (num_blocks + group - 1) / group * group; ++i)
     candidates[i] = Candidates{};
 }
 
