@@ -3,6 +3,7 @@
 
 #include <arm_neon.h>
 
+#include "core/kernels/lookup_prefetch.h"
 #include "core/kernels/lookup_spec.h"
 
 namespace quantnoise::kernels {
@@ -63,26 +64,6 @@ struct BlockProducts {
   }
   int num_pairs;
   int16x8_t x[kMaxPairs];
-};
-
-/// A share of the bytes ahead at every call.
-class Prefetcher {
- public:
-  Prefetcher(BytesAhead ahead, int64_t num_calls) : ahead_(ahead) {
-    if (num_calls > 0) step_ = (ahead.num_bytes / num_calls + 63) / 64 * 64;
-  }
-  void advance() {
-    const int64_t until = at_ + step_ < ahead_.num_bytes ? at_ + step_ : ahead_.num_bytes;
-    for (; at_ < until; at_ += 64) {
-      const int64_t number = ahead_.first + at_;
-      __builtin_prefetch(ahead_.begin + number + number / ahead_.run * ahead_.run);
-    }
-  }
-
- private:
-  BytesAhead ahead_;
-  int64_t step_ = 0;
-  int64_t at_ = 0;
 };
 
 inline float largest_step(const EntryRange& ranges, float num_steps, float finest) {

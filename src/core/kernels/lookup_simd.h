@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "core/kernels/lookup_prefetch.h"
 #include "quantnoise/kernels/lookup.h"
 
 namespace quantnoise::kernels {
@@ -281,39 +282,6 @@ inline float greatest_f32(Floats v) {
   const __m128 four = greatest_of_lanes_f32(v), two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
-
-/// Brings the lines of a range in, a share at every step.
-class Prefetcher {
- public:
-  Prefetcher(BytesAhead ahead, int64_t num_steps)
-      : at_(ahead.begin + ahead.first + ahead.first / ahead.run * ahead.run),
-        left_(ahead.num_bytes),
-        run_(ahead.run),
-        left_in_run_(run_ - ahead.first % run_) {
-    if (num_steps > 0) step_ = (left_ / num_steps + 63) / 64 * 64;
-  }
-  void advance(int num_steps = 1) {
-    int64_t count = num_steps * step_ < left_ ? num_steps * step_ : left_;
-    left_ -= count;
-    while (count > 0) {
-      const int64_t some = count < left_in_run_ ? count : left_in_run_;
-      for (int64_t i = 0; i < some; i += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(at_ + i), _MM_HINT_T1);
-      count -= some;
-      at_ += some;
-      left_in_run_ -= some;
-      if (left_in_run_ == 0) {
-        at_ += run_;
-        left_in_run_ = run_;
-      }
-    }
-  }
-
- private:
-  const uint8_t* at_;
-  int64_t left_, run_, left_in_run_;
-  int64_t step_ = 0;
-};
 
 }  // namespace
 }  // namespace quantnoise::kernels

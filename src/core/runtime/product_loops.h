@@ -8,7 +8,7 @@
 
 namespace quantnoise::runtime {
 
-/// The codes that look_up() reads first: to be brought into the cache while tables are built.
+/// Codes that look_up() reads early: to be brought into the cache while tables of this arithmetic are built.
 kernels::BytesAhead first_codes(const ProductCodes& codes, StepRange range, Arithmetic arithmetic);
 
 /// Rows of `range` for one or more input vectors. y: (tables.size(), rows).
