@@ -92,28 +92,28 @@ struct ChunkWork {
   EntryRange ranges;
 };
 
-/// Upper halves of the products of blocks i and i + 1 of a chunk (the last one twice where it has none behind
-/// it): centroids are loaded once for both.
-template <int kPairs>
-inline void upper_halves_of_two(const ChunkWork& work, int i, int16_t (*upper)[256], IntegerRanges& ranges) {
+inline void store(int16_t* to, Ints values) { store_ints(to, values); }
+inline void store(float* to, Floats values) { store_floats(to, values); }
+
+/// What value(products, v) gives for the vectors v of blocks i and i + 1 of a chunk (the last one twice where
+/// it has none behind it), kStep vectors of products at a time: centroids are loaded once for both.
+template <int kPairs, int kStep, typename Element, typename Ranges, typename Value>
+inline void fill_two(const ChunkWork& work, int i, Element (*values)[256], Ranges& ranges,
+                     const Value& value) {
   const int next = i + 1 < work.chunk.num_blocks ? i + 1 : i;
   const BlockProducts<kPairs> first(work.pairs(i), work.codebook.num_pairs);
   const BlockProducts<kPairs> second(work.pairs(next), work.codebook.num_pairs);
-  Ints low[2] = {set_i16(0x7fff), set_i16(0x7fff)}, high[2] = {set_i16(-0x8000), set_i16(-0x8000)};
-#pragma GCC unroll 2
-  for (int v = 0; v < 256 / kLanes; v += 2) {
-    const int32_t* centroids = work.codebook.shared_pairs;
-    const Ints twos[2] = {zip_upper_halves(first.with(centroids, v), first.with(centroids, v + 1)),
-                          zip_upper_halves(second.with(centroids, v), second.with(centroids, v + 1))};
-    for (int b = 0; b < 2; ++b) {
-      low[b] = min_i16(low[b], twos[b]);
-      high[b] = max_i16(high[b], twos[b]);
-    }
-    store_ints(upper[i] + v * kLanes, twos[0]);
-    store_ints(upper[next] + v * kLanes, twos[1]);
+  typename Ranges::Extremes of_first, of_second;
+#pragma GCC unroll 4
+  for (int v = 0; v < 256 / kLanes; v += kStep) {
+    const auto one = value(first, v), other = value(second, v);
+    of_first.take(one);
+    of_second.take(other);
+    store(values[i] + v * kLanes, one);
+    store(values[next] + v * kLanes, other);
   }
-  ranges.set(i, low[0], high[0]);
-  ranges.set(next, low[1], high[1]);
+  ranges.set(i, of_first.low, of_first.high);
+  ranges.set(next, of_second.low, of_second.high);
 }
 
 /// Tables of 256 entries of 8 bits. Upper halves of the products are kept in twos: four vectors of products
@@ -122,8 +122,12 @@ template <int kPairs, bool kDifferences>
 void build_bytes_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][256];
   IntegerRanges ranges(work.chunk.num_blocks);
+  const int32_t* centroids = work.codebook.shared_pairs;
+  const auto two = [centroids](const BlockProducts<kPairs>& products, int v) {
+    return zip_upper_halves(products.with(centroids, v), products.with(centroids, v + 1));
+  };
   for (int i = 0; i < work.chunk.num_blocks; i += 2) {
-    upper_halves_of_two<kPairs>(work, i, upper, ranges);
+    fill_two<kPairs, 2>(work, i, upper, ranges, two);
     prefetcher.advance(2);
   }
   ranges.finish(work.ranges);
@@ -148,36 +152,16 @@ Floats scaled(const BlockProducts<kPairs>& products, const LookupCodebook& codeb
                  load_floats(codebook.own_factors + vector * kLanes));
 }
 
-/// Products of blocks i and i + 1 of a chunk (the last one twice where it has none behind it): centroids are
-/// loaded once for both.
-template <int kPairs>
-inline void multiply_two(const ChunkWork& work, int i, float (*products)[256], FloatRanges& ranges) {
-  const int next = i + 1 < work.chunk.num_blocks ? i + 1 : i;
-  const BlockProducts<kPairs> first(work.pairs(i), work.codebook.num_pairs);
-  const BlockProducts<kPairs> second(work.pairs(next), work.codebook.num_pairs);
-  Floats low[2] = {set_f32(__builtin_inff()), set_f32(__builtin_inff())};
-  Floats high[2] = {set_f32(-__builtin_inff()), set_f32(-__builtin_inff())};
-#pragma GCC unroll 4
-  for (int v = 0; v < 256 / kLanes; ++v) {
-    const Floats values[2] = {scaled(first, work.codebook, v), scaled(second, work.codebook, v)};
-    for (int b = 0; b < 2; ++b) {
-      low[b] = min_f32(low[b], values[b]);
-      high[b] = max_f32(high[b], values[b]);
-    }
-    store_floats(products[i] + v * kLanes, values[0]);
-    store_floats(products[next] + v * kLanes, values[1]);
-  }
-  ranges.set(i, low[0], high[0]);
-  ranges.set(next, low[1], high[1]);
-}
-
 /// Tables of 256 entries of 16 bits: a plane of low bytes, then one of high bytes.
 template <int kPairs, bool kDifferences>
 void build_words_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) float products[kMaxChunkBlocks][256];
   FloatRanges ranges(work.chunk.num_blocks);
+  const auto product = [&](const BlockProducts<kPairs>& of_block, int v) {
+    return scaled(of_block, work.codebook, v);
+  };
   for (int i = 0; i < work.chunk.num_blocks; i += 2) {
-    multiply_two<kPairs>(work, i, products, ranges);
+    fill_two<kPairs, 1>(work, i, products, ranges, product);
     prefetcher.advance();
   }
   ranges.finish(work.ranges);

@@ -20,6 +20,14 @@ inline void clear_rest(Candidates* candidates, int num_blocks, int together) {
 /// Candidates of 16-bit integers: eight a block.
 class IntegerRanges {
  public:
+  struct Extremes {
+    void take(Ints values) {
+      low = min_i16(low, values);
+      high = max_i16(high, values);
+    }
+    Ints low = set_i16(0x7fff), high = set_i16(-0x8000);
+  };
+
   explicit IntegerRanges(int num_blocks) {
     clear_rest(low_, num_blocks, kTogether);
     clear_rest(high_, num_blocks, kTogether);
@@ -71,6 +79,14 @@ class IntegerRanges {
 /// Candidates of floats: four a block.
 class FloatRanges {
  public:
+  struct Extremes {
+    void take(Floats values) {
+      low = min_f32(low, values);
+      high = max_f32(high, values);
+    }
+    Floats low = set_f32(__builtin_inff()), high = set_f32(-__builtin_inff());
+  };
+
   explicit FloatRanges(int num_blocks) {
     clear_rest(low_, num_blocks, kTogether);
     clear_rest(high_, num_blocks, kTogether);
