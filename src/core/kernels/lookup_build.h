@@ -104,7 +104,7 @@ inline void fill_two(const ChunkWork& work, int i, Element (*values)[256], Range
   const BlockProducts<kPairs> first(work.pairs(i), work.codebook.num_pairs);
   const BlockProducts<kPairs> second(work.pairs(next), work.codebook.num_pairs);
   typename Ranges::Extremes of_first, of_second;
-#pragma GCC unroll 4
+#pragma GCC unroll 2
   for (int v = 0; v < 256 / kLanes; v += kStep) {
     const auto one = value(first, v), other = value(second, v);
     of_first.take(one);
