@@ -25,7 +25,7 @@ struct ByteSums {
 /// Codes are asked for this many blocks ahead of their use, in the order of use: streams are short (a step of
 /// 64 rows), the processor's own prefetching starts late on every page, and outliers lie anywhere. Several
 /// times, since a processor drops such wishes while its queue is full; what came already costs nothing.
-constexpr int kBlocksAhead[] = {32, 16, 6};
+constexpr int kBlocksAhead[] = {32, 22, 14, 6};
 /// Blocks that two planes take in turn.
 constexpr int kBlocksInTurn = 16;
 
@@ -147,7 +147,7 @@ inline void add_blocks(const LookupTables& tables, int64_t first, int64_t end, i
   [[maybe_unused]] const int64_t last = tables.num_kept - 1;
   for (int64_t i = first; i < end; ++i, entries += kTableBytes) {
     if constexpr (kFetch != Fetch::kNone) {
-#pragma GCC unroll 3
+#pragma GCC unroll 4
       for (const int blocks : kBlocksAhead) {
         const int64_t ahead = tables.order[i + blocks < last ? i + blocks : last] * block_stride;
 #pragma GCC unroll 8

@@ -14,6 +14,8 @@ struct PermuteTable {
         upper{load_ints(bytes + 128), load_ints(bytes + 192)} {}
 
   Ints look_up(Ints codes) const {
+    // One load: the permutes overwrite their index, and the compiler would load the codes anew for each.
+    asm("" : "+v"(codes));
     const Ints if_lower = _mm512_permutex2var_epi8(lower[0], codes, lower[1]);
     const Ints if_upper = _mm512_permutex2var_epi8(upper[0], codes, upper[1]);
     return _mm512_mask_mov_epi8(if_lower, _mm512_movepi8_mask(codes), if_upper);
