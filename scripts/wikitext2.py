@@ -181,8 +181,9 @@ def main():
     for name, row in found.items():
         print(table_line(name, row["rate"], row["lr"], row["runs"]))
     plain, noise = ([run["test"]["ipq"]["ppl"] for run in found[name]["runs"]] for name in ("no noise", "pq"))
-    print(f"\nfinetuned, three seeds: gain of pq noise {lm.mean(plain) - lm.mean(noise):.2f}, "
-          f"twice the spread {2 * max(lm.spread(plain), lm.spread(noise)):.2f}")
+    gains = [without - with_noise for without, with_noise in zip(plain, noise)]
+    print(f"\nfinetuned: {lm.mean(plain):.2f} ± {lm.spread(plain):.2f} without noise, {lm.mean(noise):.2f} ± {lm.spread(noise):.2f} "
+          f"with pq noise; gain seed by seed {', '.join(f'{gain:.2f}' for gain in gains)}: {lm.mean(gains):.2f} ± {lm.spread(gains):.2f}")
 
 
 if __name__ == "__main__":
