@@ -5,7 +5,7 @@ Rows: no noise; `pq` (blocks dropped), `mean`, `pq-exact` noise; quantization-aw
 and pruning on top of `pq`. Every row's learning rate, then its noise rate, is chosen in runs of a quarter of the length by the
 validation perplexity of the compressed and finetuned model; without noise and with `pq` three seeds. As many runs
 at a time as the machine has cores, one thread each; what a run says is in its folder. Each finished run is kept in --out: an
-interrupted experiment goes on where it stopped. Some two hours on two cores."""
+interrupted experiment goes on where it stopped. Two to three hours on two cores."""
 import argparse
 import json
 import lzma
