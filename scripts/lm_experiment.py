@@ -86,6 +86,11 @@ def spread(values):
     return math.sqrt(sum((v - center) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else 0.0
 
 
+def mean_and_spread(values):
+    """"51.29 ± 0.34"; of a single value that alone."""
+    return f"{mean(values):.2f}" + (f" ± {spread(values):.2f}" if len(values) > 1 else "")
+
+
 class Stopwatch:
     def __init__(self):
         self.start = time.monotonic()

@@ -44,8 +44,8 @@ def main():
     gain = lm.mean(plain) - lm.mean(noise)
     widest = max(lm.spread(plain), lm.spread(noise))
     sizes = {results[seed][side]["ipq"]["bytes"] for seed in seeds for side in ("plain", "noise")}
-    print(f"\ncompressed and finetuned: {lm.mean(plain):.2f} ± {lm.spread(plain):.2f} without noise, "
-          f"{lm.mean(noise):.2f} ± {lm.spread(noise):.2f} with noise; gain {gain:.2f}, twice the spread {2 * widest:.2f}")
+    print(f"\ncompressed and finetuned: {lm.mean_and_spread(plain)} without noise, "
+          f"{lm.mean_and_spread(noise)} with noise; gain {gain:.2f}, twice the spread {2 * widest:.2f}")
     print(f"bytes: {min(sizes):,} to {max(sizes):,}; Kneser-Ney 3-gram on the same text: {lm.kneser_ney(data):.2f}")
 
 

@@ -118,13 +118,12 @@ def main():
     print("| weights | training | rate | lr | perplexity | against dense | bytes |\n|---|---|---|---|---|---|---|")
     for row in table:
         values = [run["test"] for run in row["runs"]]
-        spread = f" ± {lm.spread(values):.2f}" if len(values) > 1 else ""
-        print(f"| {row['grid']} | {row['kind'] or 'no noise'} | {row['rate'] or '–'} | {row['lr']} | {lm.mean(values):.2f}{spread} | "
+        print(f"| {row['grid']} | {row['kind'] or 'no noise'} | {row['rate'] or '–'} | {row['lr']} | {lm.mean_and_spread(values)} | "
               f"{100 * (lm.mean(values) / dense - 1):+.2f} % | {row['runs'][0]['bytes']:,} |")
-    print_gains(table, arguments.seeds)
+    print_gains(table)
 
 
-def print_gains(table, num_seeds):
+def print_gains(table):
     """How much lower each trained row is than its weights quantized after training. The runs of a seed go on from one model, so
     the difference is taken seed by seed."""
     tests = {(row["grid"], row["kind"]): [run["test"] for run in row["runs"]] for row in table}
@@ -132,8 +131,7 @@ def print_gains(table, num_seeds):
     for grid in GRIDS:
         for kind in [kind for kind, rates in KINDS.items() if rates]:
             gains = [after - trained for after, trained in zip(tests[grid, "post-training"], tests[grid, kind])]
-            spread = f" ± {lm.spread(gains):.2f}" if num_seeds > 1 else ""
-            print(f"| {grid} | {kind} | {', '.join(f'{gain:.2f}' for gain in gains)} | {lm.mean(gains):.2f}{spread} |")
+            print(f"| {grid} | {kind} | {', '.join(f'{gain:.2f}' for gain in gains)} | {lm.mean_and_spread(gains)} |")
 
 
 if __name__ == "__main__":

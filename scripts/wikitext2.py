@@ -154,11 +154,7 @@ class Experiment:
 
 
 def table_line(name, rate, learning_rate, results):
-    cells = []
-    for step in STEPS:
-        values = [result["test"][step]["ppl"] for result in results]
-        spread = f" ± {lm.spread(values):.2f}" if len(values) > 1 else ""
-        cells.append(f"{lm.mean(values):.2f}{spread}")
+    cells = [lm.mean_and_spread([result["test"][step]["ppl"] for result in results]) for step in STEPS]
     return (f"| {name} | {rate or '–'} | {learning_rate} | {cells[0]} | {results[0]['test']['dense']['bytes']:,} | {cells[1]} | "
             f"**{cells[2]}** | {results[0]['test']['ipq']['bytes']:,} |")
 
@@ -182,8 +178,8 @@ def main():
         print(table_line(name, row["rate"], row["lr"], row["runs"]))
     plain, noise = ([run["test"]["ipq"]["ppl"] for run in found[name]["runs"]] for name in ("no noise", "pq"))
     gains = [without - with_noise for without, with_noise in zip(plain, noise)]
-    print(f"\nfinetuned: {lm.mean(plain):.2f} ± {lm.spread(plain):.2f} without noise, {lm.mean(noise):.2f} ± {lm.spread(noise):.2f} "
-          f"with pq noise; gain seed by seed {', '.join(f'{gain:.2f}' for gain in gains)}: {lm.mean(gains):.2f} ± {lm.spread(gains):.2f}")
+    print(f"\nfinetuned: {lm.mean_and_spread(plain)} without noise, {lm.mean_and_spread(noise)} with pq noise; "
+          f"gain seed by seed {', '.join(f'{gain:.2f}' for gain in gains)}: {lm.mean_and_spread(gains)}")
 
 
 if __name__ == "__main__":
