@@ -51,18 +51,25 @@ ROWS = [
 ]
 
 
+def open_split(source, split):
+    """Bytes of a split's text."""
+    for name, opener in ((split + ".txt.xz", lzma.open), (split + ".txt", open)):
+        path = os.path.join(source, name)
+        if os.path.exists(path):
+            return opener(path, "rb")
+    sys.exit(f"error: --text {source}: found neither {split}.txt nor {split}.txt.xz")
+
+
 def unpack_text(source, folder):
     """The three splits as plain text; .xz files are unpacked."""
     os.makedirs(folder, exist_ok=True)
     for split in ("train", "valid", "test"):
         target = os.path.join(folder, split + ".txt")
-        packed = os.path.join(source, split + ".txt.xz")
         if os.path.exists(target):
             continue
-        opener = lzma.open if os.path.exists(packed) else open
-        with opener(packed if opener is lzma.open else os.path.join(source, split + ".txt"), "rb") as text:
-            with open(target, "wb") as output:
-                shutil.copyfileobj(text, output)
+        with open_split(source, split) as text, open(target + ".part", "wb") as output:
+            shutil.copyfileobj(text, output)
+        os.replace(target + ".part", target)
 
 
 def preprocess(text, data):
