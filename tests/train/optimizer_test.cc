@@ -104,6 +104,23 @@ TEST_P(EachOptimizer, AnExchangeDropsTheStateOfThatTensorAlone) {
   EXPECT_TRUE(at::allclose(after[1].tensor, fresh[0].tensor, 1e-6, 1e-7));
 }
 
+TEST_P(EachOptimizer, ScalesTheGradientsOnTheWay) {
+  const std::vector<quant::NamedParameter> before = {{"x", leaf({1, 2, 3})}},
+                                           scaled = {{"x", leaf({1, 2, 3})}};
+  const auto optimizer = make(), other = make();
+  optimizer->bind(before);
+  other->bind(scaled);
+  const at::Tensor gradient = torch::tensor({0.5F, -2.0F, 1.0F});
+  for (const double scale : {0.25, 0.1}) {
+    before[0].tensor.mutable_grad() = gradient * scale;
+    scaled[0].tensor.mutable_grad() = gradient.clone();
+    optimizer->step();
+    other->step(scale);
+    EXPECT_TRUE(at::allclose(before[0].tensor, scaled[0].tensor, 1e-6, 0));
+    EXPECT_TRUE(at::allclose(scaled[0].tensor.grad(), gradient * scale, 1e-6, 0));
+  }
+}
+
 TEST_P(EachOptimizer, LeavesTensorsWithoutGradientAlone) {
   const std::vector<quant::NamedParameter> parameters = {{"x", leaf({1, 2, 3})}};
   const auto optimizer = make();

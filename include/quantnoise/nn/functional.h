@@ -5,15 +5,17 @@
 
 #include <memory>
 
+#include "quantnoise/nn/activation.h"
 #include "quantnoise/quant/slot.h"
 
 namespace quantnoise::nn {
 
-/// x Wᵀ + bias with the slot's value viewed as a matrix (rows, cols). x: (…, cols) → (…, rows) in the compute
-/// type. bias: fp32 (rows) or undefined. Gradients: x in its own type; the slot's parameter and the bias in
-/// fp32.
+/// activation(x Wᵀ + bias) with the slot's value viewed as a matrix (rows, cols). x: (…, cols) → (…, rows) in
+/// the compute type. bias: fp32 (rows) or undefined. Gradients: x in its own type; the slot's parameter and
+/// the bias in fp32. Relu is part of the product: its gradient is taken in the pass that sums that of the
+/// bias.
 at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
-                       const at::Tensor& bias, bool training);
+                       const at::Tensor& bias, bool training, Activation activation = Activation::kLinear);
 
 /// x W: (…, rows) → (…, cols). Otherwise as slot_linear.
 at::Tensor slot_linear_transposed(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,

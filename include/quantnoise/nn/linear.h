@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "quantnoise/nn/activation.h"
 #include "quantnoise/quant/activation.h"
 #include "quantnoise/quant/slot.h"
 
@@ -70,6 +71,9 @@ class LinearImpl : public ProductLayer {
   at::Tensor forward(const at::Tensor& input) { return product(quantized(input)); }
   /// The product alone, for an input that was quantized before.
   at::Tensor product(const at::Tensor& input);
+  /// dropout(activation(forward(input)), p, stream) in as few passes as can be.
+  at::Tensor activated(const at::Tensor& input, Activation activation, double p,
+                       const base::RandomStream& stream);
   std::string layer_type() const override { return "Linear"; }
   std::map<std::string, std::string> attributes() const override;
   /// The dense weight as a plain tensor (for initialisation); only while the slot is dense.

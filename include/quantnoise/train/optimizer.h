@@ -27,8 +27,9 @@ class Optimizer {
   void set_lr(double lr) { lr_ = lr; }
   double lr() const { return lr_; }
 
-  /// One update with the parameters' gradients; tensors without a gradient are left alone.
-  void step();
+  /// One update with the parameters' gradients, which are multiplied by `gradient_scale` on the way; tensors
+  /// without a gradient are left alone.
+  void step(double gradient_scale = 1);
   /// Forgets all gradients.
   void zero_grad();
 
@@ -47,8 +48,9 @@ class Optimizer {
   };
 
   /// Called with the parameters that have a gradient, in their order; under NoGradGuard. A new tensor's state
-  /// is empty.
-  virtual void update(std::vector<Item>& items) = 0;
+  /// is empty. The gradients are still to be scaled (scale_gradients, or in the same pass).
+  virtual void update(std::vector<Item>& items, double gradient_scale) = 0;
+  static void scale_gradients(std::vector<Item>& items, double gradient_scale);
 
  private:
   std::vector<quant::NamedParameter> parameters_;

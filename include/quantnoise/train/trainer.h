@@ -57,7 +57,9 @@ class Trainer {
 
  private:
   void accumulate(const data::Batch& batch, UpdateStats& stats);
-  void scale_gradients(UpdateStats& stats);
+  /// Writes their norm to `stats`; returns what they are to be multiplied by: the average over the samples,
+  /// and clipping.
+  double measure_gradients(UpdateStats& stats);
 
   std::shared_ptr<models::LanguageModel> model_;
   std::unique_ptr<Criterion> criterion_;

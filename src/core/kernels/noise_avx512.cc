@@ -61,10 +61,11 @@ inline uint64_t noised_bits(const NoiseArgs& args, uint64_t first) {
 
 inline __mmask16 first_lanes(int count) { return static_cast<__mmask16>((1u << count) - 1); }
 
+inline void put(__m512 v, float* out) { _mm512_storeu_ps(out, v); }
 inline void put(__m512 v, __mmask16 lanes, float* out) { _mm512_mask_storeu_ps(out, lanes, v); }
 
 // Rounds to nearest even; a NaN stays one.
-inline void put(__m512 v, __mmask16 lanes, uint16_t* out) {
+inline __m256i bf16_of(__m512 v) {
   const __m512i bits = _mm512_castps_si512(v);
   const __m512i upper = _mm512_srli_epi32(bits, 16);
   const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
@@ -72,14 +73,20 @@ inline void put(__m512 v, __mmask16 lanes, uint16_t* out) {
       _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
   const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
   const __m512i result = _mm512_mask_or_epi32(rounded, is_nan, upper, _mm512_set1_epi32(0x40));
-  _mm256_mask_storeu_epi16(out, lanes, _mm512_cvtepi32_epi16(result));
+  return _mm512_cvtepi32_epi16(result);
+}
+inline void put(__m512 v, uint16_t* out) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bf16_of(v)); }
+inline void put(__m512 v, __mmask16 lanes, uint16_t* out) {
+  _mm256_mask_storeu_epi16(out, lanes, bf16_of(v));
 }
 
 template <typename Out>
 inline void put_scaled(const float* block, int count, float scale, Out* out) {
   const __m512 factor = _mm512_set1_ps(scale);
-  for (int j = 0; j < count; j += 16) {
-    const __mmask16 lanes = count - j >= 16 ? 0xFFFF : first_lanes(count - j);
+  int j = 0;
+  for (; j + 16 <= count; j += 16) put(_mm512_mul_ps(_mm512_loadu_ps(block + j), factor), out + j);
+  if (j < count) {
+    const __mmask16 lanes = first_lanes(count - j);
     put(_mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, block + j), factor), lanes, out + j);
   }
 }

@@ -38,9 +38,9 @@ void TransformerDecoderLayerImpl::forward(nn::ResidualStream& stream, nn::Attent
   at::Tensor mixed =
       self_attn_->forward(before(stream, self_attn_layer_norm_), /*causal=*/true, {}, cache, suffix);
   after(stream, std::move(mixed), name + ".self_attn.dropout", self_attn_layer_norm_);
-  at::Tensor hidden = fc1_->forward(before(stream, final_layer_norm_));
-  hidden = nn::activate_dropout(hidden, activation_, is_training() ? activation_dropout_ : 0.0,
-                                nn::activation_stream(name + ".activation_dropout"));
+  const at::Tensor hidden = fc1_->activated(before(stream, final_layer_norm_), activation_,
+                                            is_training() ? activation_dropout_ : 0.0,
+                                            nn::activation_stream(name + ".activation_dropout"));
   after(stream, fc2_->forward(hidden), name + ".dropout", final_layer_norm_);
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "learn/nn/product.h"
+#include "learn/nn/row_sums.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/capsule.h"
 
@@ -18,22 +19,31 @@ at::Tensor as_rows(const at::Tensor& tensor) { return tensor.reshape({-1, tensor
 struct SlotLinear : public torch::autograd::Function<SlotLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& parameter,
                             const std::optional<at::Tensor>& bias, const at::Tensor& weight,
-                            const std::shared_ptr<quant::Representation>& representation) {
+                            const std::shared_ptr<quant::Representation>& representation,
+                            Activation activation) {
     const at::ScalarType type = weight.scalar_type();
     const at::Tensor matrix = weight.view({weight.size(0), -1});
     const at::Tensor rows = as_rows(x.to(type));
-    context->save_for_backward({rows, matrix});
+    at::Tensor result = product_forward(rows, matrix, bias ? bias->to(type) : at::Tensor());
+    const bool has_relu = activation == Activation::kRelu;
+    if (has_relu) result.relu_();
+    context->save_for_backward({rows, matrix, has_relu ? result : at::Tensor()});
     context->saved_data["representation"] = quant::capsule(representation);
     context->saved_data["input_shape"] = x.sizes().vec();
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = matrix.size(0);
-    return product_forward(rows, matrix, bias ? bias->to(type) : at::Tensor()).view(shape);
+    return result.view(shape);
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor grad = as_rows(grads[0]).to(saved[0].scalar_type()).contiguous();
+    at::Tensor grad = as_rows(grads[0]).to(saved[0].scalar_type()).contiguous();
     at::Tensor input_gradient, parameter_gradient, bias_gradient;
+    if (saved[2].defined()) {
+      ReluGradient through_relu = relu_gradient(grad, saved[2]);
+      grad = std::move(through_relu.gradient);
+      bias_gradient = std::move(through_relu.row_sum);
+    }
     if (context->needs_input_grad(0)) {
       input_gradient =
           product_input_gradient(grad, saved[1]).view(context->saved_data["input_shape"].toIntVector());
@@ -43,8 +53,12 @@ struct SlotLinear : public torch::autograd::Function<SlotLinear> {
       parameter_gradient = representation->parameter_gradient(product_weight_gradient(grad, saved[0]));
     }
     // Counts tensors that are there: without a bias this is `weight`, which never needs one.
-    if (context->needs_input_grad(2)) bias_gradient = at::sum(grad, {0}, /*keepdim=*/false, at::kFloat);
-    return {input_gradient, parameter_gradient, bias_gradient, at::Tensor(), at::Tensor()};
+    if (!context->needs_input_grad(2)) {
+      bias_gradient.reset();
+    } else if (!bias_gradient.defined()) {
+      bias_gradient = sum_rows(grad);
+    }
+    return {input_gradient, parameter_gradient, bias_gradient, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -100,14 +114,17 @@ struct SlotRows : public torch::autograd::Function<SlotRows> {
 }  // namespace
 
 at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
-                       const at::Tensor& bias, bool training) {
+                       const at::Tensor& bias, bool training, Activation activation) {
   const quant::MatrixShape matrix = quant::matrix_shape(slot->representation().shape());
   QN_REQUIRE(x.dim() >= 1 && x.size(-1) == matrix.cols, ErrorKind::kData, "input of '", slot->name(),
              "': found shape ", x.sizes(), ", expected ", matrix.cols, " features in the last dimension");
   const std::optional<at::Tensor> optional_bias =
       bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
-  return SlotLinear::apply(x, slot->representation().parameter(), optional_bias,
-                           slot->value(training, quant::compute_type()), slot->shared_representation());
+  const bool has_relu = activation == Activation::kRelu;
+  const at::Tensor result = SlotLinear::apply(
+      x, slot->representation().parameter(), optional_bias, slot->value(training, quant::compute_type()),
+      slot->shared_representation(), has_relu ? activation : Activation::kLinear);
+  return has_relu ? result : activate(result, activation);
 }
 
 at::Tensor slot_linear_transposed(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,

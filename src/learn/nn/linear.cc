@@ -24,6 +24,12 @@ at::Tensor LinearImpl::product(const at::Tensor& input) {
   return slot_linear(input, slot(), bias_, is_training());
 }
 
+at::Tensor LinearImpl::activated(const at::Tensor& input, Activation activation, double p,
+                                 const base::RandomStream& stream) {
+  if (p > 0) return activate_dropout(forward(input), activation, p, stream);
+  return slot_linear(quantized(input), slot(), bias_, is_training(), activation);
+}
+
 std::map<std::string, std::string> LinearImpl::attributes() const {
   return {{"in_features", std::to_string(options_.in_features())},
           {"out_features", std::to_string(options_.out_features())}};

@@ -79,7 +79,8 @@ at::Tensor row_losses(const Rows& rows) {
   return losses;
 }
 
-/// Losses and, for an upstream gradient of 1, the gradients of the features and of the weight (fp32).
+/// Losses and, for an upstream gradient of 1, the gradients of the features and of the weight (summed in
+/// fp32).
 struct Differentiated {
   at::Tensor losses, features, weight;
 };
@@ -87,12 +88,18 @@ struct Differentiated {
 Differentiated differentiate(const Rows& rows, bool wants_features, bool wants_weight) {
   Differentiated result;
   result.losses = at::empty({rows.count()}, at::kFloat);
-  if (wants_features) result.features = at::empty_like(rows.features);
+  const bool is_one_chunk = rows.count() > 0 && rows.chunk_rows >= rows.count();
+  if (wants_features && !is_one_chunk) result.features = at::empty_like(rows.features);
   for (int64_t first = 0; first < rows.count(); first += rows.chunk_rows) {
     const int64_t count = rows.chunk(first);
     const at::Tensor features = rows.features.narrow(0, first, count);
     const at::Tensor logits = product_forward(features, rows.weight, at::Tensor());
     chunk_losses(rows, first, logits, true, mutable_floats(result.losses) + first);
+    if (is_one_chunk) {
+      if (wants_features) result.features = product_input_gradient(logits, rows.weight);
+      if (wants_weight) result.weight = product_weight_gradient(logits, features);
+      break;
+    }
     if (wants_features)
       result.features.narrow(0, first, count).copy_(product_input_gradient(logits, rows.weight));
     if (!wants_weight) continue;
@@ -158,7 +165,7 @@ struct ChunkedNll : public torch::autograd::Function<ChunkedNll> {
       features = features.to(context->saved_data["type"].toScalarType());
       features = (is_one ? features : features * grads[0]).view(context->saved_data["shape"].toIntVector());
     }
-    if (weight.defined() && !is_one) weight = weight * grads[0];
+    if (weight.defined() && !is_one) weight = weight.to(at::kFloat) * grads[0];
     Representations representations;
     for (const at::IValue& held : context->saved_data["representations"].toList()) {
       representations.push_back(quant::uncapsule(held));

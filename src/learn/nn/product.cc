@@ -46,6 +46,11 @@ bool prefer_onednn(const at::Tensor& a, int64_t rows, int64_t inner, int64_t col
          rows * inner * cols >= kSmallProduct && onednn_linear() != nullptr;
 }
 
+// Torch first writes the bias into all rows and then adds the product to them; oneDNN adds it on the way.
+bool prefer_onednn_for_bias(const at::Tensor& x, const at::Tensor& bias) {
+  return bias.defined() && x.is_cpu() && x.scalar_type() == at::kBFloat16 && onednn_linear() != nullptr;
+}
+
 // a bᵀ + bias; b may be a transposed view.
 at::Tensor onednn_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias) {
   const std::optional<at::Tensor> optional_bias =
@@ -66,7 +71,9 @@ at::Tensor widened(const at::Tensor& tensor) { return tensor.defined() ? tensor.
 
 at::Tensor product_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (must_widen(x)) return product_forward(widened(x), widened(weight), widened(bias)).to(at::kBFloat16);
-  if (prefer_onednn(x, x.size(0), x.size(1), weight.size(0))) return onednn_product(x, weight, bias);
+  if (prefer_onednn(x, x.size(0), x.size(1), weight.size(0)) || prefer_onednn_for_bias(x, bias)) {
+    return onednn_product(x, weight, bias);
+  }
   return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
 }
 

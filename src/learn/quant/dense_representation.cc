@@ -1,6 +1,7 @@
 #include "learn/quant/dense_representation.h"
 
 #include "learn/quant/rows.h"
+#include "learn/quant/widen.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/context.h"
 
@@ -88,7 +89,7 @@ at::Tensor DenseRepresentation::materialize_rows(const at::Tensor& indices, cons
 }
 
 at::Tensor DenseRepresentation::parameter_gradient(const at::Tensor& grad) {
-  at::Tensor gradient = grad.to(at::kFloat).view(weight_.sizes());
+  at::Tensor gradient = widened_gradient(grad, weight_.sizes());
   if (zero_row_ >= 0) gradient.select(0, zero_row_).zero_();
   return gradient;
 }

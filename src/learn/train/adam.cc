@@ -1,5 +1,6 @@
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "learn/train/optimizers.h"
 
@@ -15,7 +16,7 @@ class Adam : public Optimizer {
   std::string name() const override { return eps_after_correction_ ? "adamw" : "adam"; }
 
  protected:
-  void update(std::vector<Item>& items) override {
+  void update(std::vector<Item>& items, double gradient_scale) override {
     // Tensors that joined later (after an exchange) count their own steps; eps may depend on the count.
     std::map<int64_t, Group> groups;
     for (Item& item : items) {
@@ -28,7 +29,7 @@ class Adam : public Optimizer {
       group.squares.push_back((*item.state)["exp_avg_sq"]);
       group.steps.push_back((*item.state)["step"]);
     }
-    for (auto& [key, group] : groups) run(group);
+    for (auto& [key, group] : groups) run(group, gradient_scale);
   }
 
  private:
@@ -48,16 +49,19 @@ class Adam : public Optimizer {
     return std::lround(state["step"].add_(1).item<float>());
   }
 
-  void run(Group& group) const {
+  void run(Group& group, double gradient_scale) const {
     double eps = options_.eps;
     if (!eps_after_correction_) {
       // lr·√(1−β2^t)/(1−β1^t) · m/(√v + ε) is AdamW's step with ε/√(1−β2^t).
       eps /= std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(group.step)));
     }
+    // The kernel divides by it.
+    std::optional<at::Tensor> divisor;
+    if (gradient_scale != 1) divisor = at::scalar_tensor(1 / gradient_scale, at::kFloat);
     at::_fused_adamw_(group.parameters, group.gradients, group.averages, group.squares,
                       /*max_exp_avg_sqs=*/{}, group.steps, lr(), options_.beta1, options_.beta2,
                       options_.weight_decay, eps,
-                      /*amsgrad=*/false, /*maximize=*/false);
+                      /*amsgrad=*/false, /*maximize=*/false, divisor);
   }
 
   OptimizerOptions options_;

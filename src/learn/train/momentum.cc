@@ -16,7 +16,8 @@ class Nag : public Optimizer {
   std::string name() const override { return "nag"; }
 
  protected:
-  void update(std::vector<Item>& items) override {
+  void update(std::vector<Item>& items, double gradient_scale) override {
+    scale_gradients(items, gradient_scale);
     for (Item& item : items) {
       TensorState& state = *item.state;
       if (state.empty()) {
@@ -53,7 +54,8 @@ class Sgd : public Optimizer {
   std::string name() const override { return "sgd"; }
 
  protected:
-  void update(std::vector<Item>& items) override {
+  void update(std::vector<Item>& items, double gradient_scale) override {
+    scale_gradients(items, gradient_scale);
     for (Item& item : items) {
       at::Tensor direction = item.gradient;
       if (weight_decay_ != 0) direction = direction.add(item.parameter, weight_decay_);

@@ -33,7 +33,7 @@ void Optimizer::bind(std::vector<quant::NamedParameter> parameters) {
   parameters_ = std::move(parameters);
 }
 
-void Optimizer::step() {
+void Optimizer::step(double gradient_scale) {
   const torch::NoGradGuard no_grad;
   std::vector<Item> items;
   items.reserve(parameters_.size());
@@ -41,7 +41,15 @@ void Optimizer::step() {
     const at::Tensor& gradient = tensor.grad();
     if (gradient.defined()) items.push_back({tensor, gradient, &state_[name]});
   }
-  if (!items.empty()) update(items);
+  if (!items.empty()) update(items, gradient_scale);
+}
+
+void Optimizer::scale_gradients(std::vector<Item>& items, double gradient_scale) {
+  if (gradient_scale == 1) return;
+  std::vector<at::Tensor> gradients;
+  gradients.reserve(items.size());
+  for (const Item& item : items) gradients.push_back(item.gradient);
+  at::_foreach_mul_(gradients, gradient_scale);
 }
 
 void Optimizer::zero_grad() {

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "learn/train/nonfinite.h"
 #include "learn/train/tensor_memory.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/kernels/gradient.h"
 #include "quantnoise/quant/context.h"
 
 namespace quantnoise::train {
@@ -17,10 +19,30 @@ namespace {
 constexpr const char* kDivergedHint =
     "lower --lr, lengthen the warm-up or set --clip-norm; checkpoints saved before are as they were";
 
-/// Euclidean norm over all gradients; partial sums in double.
+/// Σ x², the same bits for any number of threads.
+double square_sum(const at::Tensor& gradient) {
+  if (!gradient.is_cpu() || gradient.scalar_type() != at::kFloat || !gradient.is_contiguous()) {
+    return gradient.to(at::kDouble).square().sum().item<double>();
+  }
+  constexpr int64_t kPart = 65536;
+  const int64_t count = gradient.numel();
+  const auto* values = gradient.const_data_ptr<float>();
+  std::vector<double> parts(static_cast<size_t>((count + kPart - 1) / kPart));
+  at::parallel_for(0, static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t first = part * kPart;
+      parts[static_cast<size_t>(part)] =
+          kernels::gradient_kernels().square_sum(values + first, std::min(kPart, count - first));
+    }
+  });
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
+}
+
+/// Euclidean norm over all gradients.
 double total_norm(const std::vector<at::Tensor>& gradients) {
-  const at::Tensor norms = at::stack(at::_foreach_norm(gradients, 2)).to(at::kDouble);
-  return norms.square().sum().sqrt().item<double>();
+  double sum = 0;
+  for (const at::Tensor& gradient : gradients) sum += square_sum(gradient);
+  return std::sqrt(sum);
 }
 
 }  // namespace
@@ -46,9 +68,9 @@ UpdateStats Trainer::update(std::span<const data::Batch> batches) {
     quant::set_noise_clock({options_.seed, static_cast<uint64_t>(num_updates_), micro_batch++});
     if (!batch.empty()) accumulate(batch, stats);
   }
-  scale_gradients(stats);
+  const double gradient_scale = measure_gradients(stats);
   optimizer_->set_lr(stats.lr);
-  optimizer_->step();
+  optimizer_->step(gradient_scale);
   ++num_updates_;
   return stats;
 }
@@ -76,7 +98,7 @@ void Trainer::accumulate(const data::Batch& batch, UpdateStats& stats) {
   stats.num_sentences += batch.num_sentences;
 }
 
-void Trainer::scale_gradients(UpdateStats& stats) {
+double Trainer::measure_gradients(UpdateStats& stats) {
   const torch::NoGradGuard no_grad;
   std::vector<at::Tensor> gradients;
   for (auto [name, tensor] : optimizer_->parameters()) {
@@ -85,7 +107,6 @@ void Trainer::scale_gradients(UpdateStats& stats) {
     if (!tensor.grad().defined()) tensor.mutable_grad() = at::zeros_like(tensor);
     gradients.push_back(tensor.grad());
   }
-  if (gradients.empty()) return;
   const double average = 1.0 / static_cast<double>(std::max<int64_t>(stats.sample_size, 1));
   stats.gradient_norm = total_norm(gradients) * average;
   if (!std::isfinite(stats.gradient_norm)) {
@@ -95,12 +116,9 @@ void Trainer::scale_gradients(UpdateStats& stats) {
                         culprit.empty() ? "" : str_cat("; nearest to the loss: parameter ", culprit)),
                 kDivergedHint);
   }
-  double factor = average;
-  if (options_.clip_norm > 0) {
-    factor *= std::min(1.0, options_.clip_norm / (stats.gradient_norm + 1e-6));
-    stats.clipped = stats.gradient_norm > options_.clip_norm;
-  }
-  at::_foreach_mul_(gradients, factor);
+  if (options_.clip_norm <= 0) return average;
+  stats.clipped = stats.gradient_norm > options_.clip_norm;
+  return average * std::min(1.0, options_.clip_norm / (stats.gradient_norm + 1e-6));
 }
 
 void set_up_torch(int num_threads) {
