@@ -2,10 +2,10 @@
 """WikiText-2 by kinds of noise: dense, compressed and finetuned perplexity, and bytes, of a model with room to spare.
 
 Rows: no noise; `pq` (blocks dropped), `mean`, `pq-exact` noise; quantization-aware training (`pq-exact` at rate 1); layer sharing
-and pruning on top of `pq`. Every row's learning rate, then its noise rate, is chosen in runs of a quarter of the length by the
-validation perplexity of the compressed and finetuned model; without noise and with `pq` three seeds. As many runs
-at a time as the machine has cores, one thread each; what a run says is in its folder. Each finished run is kept in --out: an
-interrupted experiment goes on where it stopped. Two to three hours on two cores."""
+and pruning on top of `pq`. The validation perplexity of the compressed and finetuned model chooses every row's learning rate, in
+runs of a quarter of the length, and then its noise rate, in whole runs (short ones prefer weak noise); without noise and with
+`pq` three seeds. As many runs at a time as the machine has cores, one thread each; what a run says is in its folder. Each
+finished run is kept in --out: an interrupted experiment goes on where it stopped. Four hours on two cores."""
 import argparse
 import json
 import lzma
@@ -18,7 +18,7 @@ import lm_experiment as lm
 
 LEARNING_RATES = ["2e-3", "4e-3"]
 NOISE_RATES = ["0.05", "0.02", "0.1"]
-# Runs of the search: a quarter of the updates.
+# Runs that choose the learning rate: a quarter of the updates.
 SHORT_TRAIN = ["--max-update", "4000", "--lr-period-updates", "3600"]
 SHORT_FINETUNE = ["--max-update", "1125", "--lr-period-updates", "375"]
 STEPS = ("dense", "ipq_untuned", "ipq")
@@ -152,7 +152,7 @@ class Experiment:
     def table(self):
         """{row name: {"rate", "lr", "runs"}}"""
         rates = self.best({(row, lr): (row, row.rates[0], lr, 1, True) for row in ROWS for lr in LEARNING_RATES})
-        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, True) for row in ROWS for rate in row.rates})
+        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, False) for row in ROWS for rate in row.rates})
         keys = [(row, noise[row.name], rates[row.name], seed, False) for row in ROWS for seed in row.seeds]
         table = {row.name: {"rate": noise[row.name], "lr": rates[row.name], "runs": []} for row in ROWS}
         for key, result in zip(keys, self.results(*keys)):
