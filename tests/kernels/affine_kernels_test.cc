@@ -13,6 +13,7 @@
 #include "quantnoise/base/random.h"
 #include "quantnoise/kernels/affine.h"
 #include "quantnoise/kernels/instruction_set.h"
+#include "sample_values.h"
 
 namespace quantnoise::kernels {
 namespace {
@@ -82,19 +83,6 @@ int code_of(const Grid& grid, float x) {
 }
 float decoded(const Grid& grid, int code) { return static_cast<float>(code - grid.zero_point) * grid.scale; }
 float value_of(const Grid& grid, float x) { return std::isnan(x) ? x : decoded(grid, code_of(grid, x)); }
-
-uint16_t to_bf16(float value) {
-  if (std::isnan(value)) return 0x7fc0;
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-float from_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
-std::vector<uint16_t> to_bf16(const std::vector<float>& values) {
-  std::vector<uint16_t> bits;
-  for (const float value : values) bits.push_back(to_bf16(value));
-  return bits;
-}
 
 // NaN for NaN, else the same bits.
 void expect_same(float found, float expected, const std::string& place) {

@@ -3,13 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
-#include "quantnoise/base/random.h"
 #include "quantnoise/kernels/gradient.h"
 #include "quantnoise/kernels/instruction_set.h"
+#include "sample_values.h"
 
 namespace quantnoise::kernels {
 namespace {
@@ -27,35 +26,10 @@ std::vector<const GradientKernels*> runnable_sets() {
   return sets;
 }
 
-float from_bf16(uint16_t bits) {
-  const uint32_t word = uint32_t{bits} << 16;
-  float value;
-  std::memcpy(&value, &word, 4);
-  return value;
-}
-
-std::vector<uint16_t> random_halves(size_t count, uint64_t seed) {
-  base::SequentialRandom random(seed);
-  std::vector<uint16_t> bits(count);
-  for (uint16_t& half : bits) {
-    const float value = 4 * random.uniform() - 2;
-    uint32_t word;
-    std::memcpy(&word, &value, 4);
-    half = static_cast<uint16_t>(word >> 16);
-  }
-  return bits;
-}
-
-std::vector<float> widened(const std::vector<uint16_t>& bits) {
-  std::vector<float> values;
-  for (const uint16_t half : bits) values.push_back(from_bf16(half));
-  return values;
-}
-
 class GradientKernelsTest : public ::testing::TestWithParam<const GradientKernels*> {};
 
 TEST_P(GradientKernelsTest, WidensToTheBitWhereverTheRangeBegins) {
-  const std::vector<uint16_t> bits = random_halves(300, 1);
+  const std::vector<uint16_t> bits = to_bf16(random_floats(300, 1));
   for (const size_t first : {0, 1, 7}) {
     for (const size_t count : {0, 1, 15, 16, 100, 293}) {
       std::vector<float> out(300, -1);
@@ -80,7 +54,7 @@ TEST_P(GradientKernelsTest, KeepsWhatIsNotFinite) {
 }
 
 TEST_P(GradientKernelsTest, SumsSquares) {
-  const std::vector<float> x = widened(random_halves(65536, 2));
+  const std::vector<float> x = from_bf16(to_bf16(random_floats(65536, 2)));
   for (const size_t count : {0, 1, 63, 64, 65, 1000, 65536}) {
     double sum = 0;
     for (size_t i = 0; i < count; ++i) sum += double{x[i]} * double{x[i]};
@@ -90,8 +64,8 @@ TEST_P(GradientKernelsTest, SumsSquares) {
 
 TEST_P(GradientKernelsTest, AddsRowsToTheSums) {
   for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 17}, {8, 64}, {37, 100}}) {
-    const std::vector<uint16_t> bits = random_halves(static_cast<size_t>(rows * cols), 3);
-    const std::vector<float> x = widened(bits);
+    const std::vector<uint16_t> bits = to_bf16(random_floats(static_cast<size_t>(rows * cols), 3));
+    const std::vector<float> x = from_bf16(bits);
     std::vector<float> narrow(static_cast<size_t>(cols), 1), wide = narrow;
     GetParam()->add_rows_bf16(bits.data(), rows, cols, narrow.data());
     GetParam()->add_rows_f32(x.data(), rows, cols, wide.data());
@@ -107,10 +81,10 @@ TEST_P(GradientKernelsTest, AddsRowsToTheSums) {
 TEST_P(GradientKernelsTest, PassesReluWhereItsResultWasPositive) {
   const int64_t rows = 5, cols = 41;
   const size_t count = static_cast<size_t>(rows * cols);
-  const std::vector<uint16_t> gradient = random_halves(count, 4);
-  std::vector<uint16_t> result = random_halves(count, 5);
+  const std::vector<uint16_t> gradient = to_bf16(random_floats(count, 4));
+  std::vector<uint16_t> result = to_bf16(random_floats(count, 5));
   result[0] = 0x8000;  // −0 is not positive
-  const std::vector<float> wide_gradient = widened(gradient), wide_result = widened(result);
+  const std::vector<float> wide_gradient = from_bf16(gradient), wide_result = from_bf16(result);
   std::vector<uint16_t> out(count);
   std::vector<float> wide = wide_gradient, sums(static_cast<size_t>(cols)), wide_sums = sums;
   GetParam()->relu_backward_bf16(gradient.data(), result.data(), rows, cols, out.data(), sums.data());

@@ -14,6 +14,7 @@
 #include "quantnoise/kernels/dropout.h"
 #include "quantnoise/kernels/instruction_set.h"
 #include "quantnoise/kernels/layer_norm.h"
+#include "sample_values.h"
 
 namespace quantnoise::kernels {
 namespace {
@@ -49,30 +50,6 @@ std::vector<Sets> runnable_sets() {
 }
 
 void PrintTo(const Sets& sets, std::ostream* out) { *out << sets.dropout->name; }
-
-std::vector<float> random_floats(size_t count, uint64_t seed, float spread = 2) {
-  base::SequentialRandom random(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = spread * (2 * random.uniform() - 1);
-  return values;
-}
-
-float from_bf16(uint16_t bits) {
-  const uint32_t word = uint32_t{bits} << 16;
-  float value;
-  std::memcpy(&value, &word, 4);
-  return value;
-}
-uint16_t to_bf16(float value) {
-  uint32_t word;
-  std::memcpy(&word, &value, 4);
-  return static_cast<uint16_t>((word + 0x7fffu + ((word >> 16) & 1)) >> 16);
-}
-std::vector<uint16_t> to_bf16(const std::vector<float>& values) {
-  std::vector<uint16_t> bits(values.size());
-  for (size_t i = 0; i < values.size(); ++i) bits[i] = to_bf16(values[i]);
-  return bits;
-}
 
 class TrainingKernels : public ::testing::TestWithParam<Sets> {};
 
