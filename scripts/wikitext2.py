@@ -21,6 +21,7 @@ NOISE_RATES = ["0.05", "0.02", "0.1"]
 # Runs that choose the learning rate: a quarter of the updates.
 SHORT_TRAIN = ["--max-update", "4000", "--lr-period-updates", "3600"]
 SHORT_FINETUNE = ["--max-update", "1125", "--lr-period-updates", "375"]
+RECIPES = ("wiki2_train.yaml", "wiki2_ipq.yaml", "wiki2_finetune.yaml")
 STEPS = ("dense", "ipq_untuned", "ipq")
 SEEDS = (1, 2, 3)
 
@@ -70,6 +71,17 @@ def unpack_text(source, folder):
         with open_split(source, split) as text, open(target + ".part", "wb") as output:
             shutil.copyfileobj(text, output)
         os.replace(target + ".part", target)
+
+
+def require_same_recipes(folder):
+    """Results of other recipes are never taken for those of these."""
+    recipes = {"short": [SHORT_TRAIN, SHORT_FINETUNE]}
+    for name in RECIPES:
+        with open(os.path.join(lm.ROOT, "recipes", name), encoding="utf-8") as recipe:
+            recipes[name] = recipe.read()
+    if lm.remembered(folder, "recipes", lambda: recipes) != recipes:
+        sys.exit(f"error: --out {folder}: found results of other recipes (recipes.json), expected those of {', '.join(RECIPES)}; "
+                 "hint: take another folder")
 
 
 def preprocess(text, data):
@@ -173,6 +185,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
     arguments = parser.parse_args()
 
+    require_same_recipes(arguments.out)
     data = os.path.join(arguments.out, "data")
     unpack_text(arguments.text, os.path.join(arguments.out, "text"))
     preprocess(os.path.join(arguments.out, "text"), data)

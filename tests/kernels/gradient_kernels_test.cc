@@ -78,12 +78,13 @@ TEST_P(GradientKernelsTest, AddsRowsToTheSums) {
   }
 }
 
-TEST_P(GradientKernelsTest, PassesReluWhereItsResultWasPositive) {
+TEST_P(GradientKernelsTest, StopsTheGradientWhereReluGaveZero) {
   const int64_t rows = 5, cols = 41;
   const size_t count = static_cast<size_t>(rows * cols);
   const std::vector<uint16_t> gradient = to_bf16(random_floats(count, 4));
   std::vector<uint16_t> result = to_bf16(random_floats(count, 5));
-  result[0] = 0x8000;  // −0 is not positive
+  result[0] = 0x8000;  // −0
+  result[2] = 0x7fc0;  // what is not a number stays visible
   const std::vector<float> wide_gradient = from_bf16(gradient), wide_result = from_bf16(result);
   std::vector<uint16_t> out(count);
   std::vector<float> wide = wide_gradient, sums(static_cast<size_t>(cols)), wide_sums = sums;
@@ -92,7 +93,7 @@ TEST_P(GradientKernelsTest, PassesReluWhereItsResultWasPositive) {
   GetParam()->relu_backward_f32(wide.data(), wide_result.data(), rows, cols, wide.data(), wide_sums.data());
   std::vector<double> expected(static_cast<size_t>(cols));
   for (size_t i = 0; i < count; ++i) {
-    const float value = wide_result[i] > 0 ? wide_gradient[i] : 0.0f;
+    const float value = wide_result[i] <= 0 ? 0.0f : wide_gradient[i];
     ASSERT_EQ(from_bf16(out[i]), value);
     ASSERT_EQ(wide[i], value);
     expected[i % static_cast<size_t>(cols)] += value;

@@ -127,6 +127,34 @@ TEST_F(LinearTest, WithItsActivationIsOneAfterTheOther) {
   }
 }
 
+TEST_F(LinearTest, ActivationNeedsNoBiasAndNoRows) {
+  Linear linear(LinearOptions(8, 12).bias(false));
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const quant::ComputeTypeGuard guard(type);
+    const at::Tensor x = torch::randn({5, 8}).requires_grad_();
+    linear->activated(x, Activation::kRelu, 0.0, {}).sum().backward();
+    const at::Tensor gradient = linear->weight().grad().clone();
+    linear->zero_grad();
+    at::relu(linear(x.detach())).sum().backward();
+    EXPECT_TRUE(at::equal(gradient, linear->weight().grad()));
+    linear->zero_grad();
+    Linear biased(8, 12);
+    const at::Tensor nothing = torch::zeros({0, 8}).requires_grad_();
+    biased->activated(nothing, Activation::kRelu, 0.0, {}).sum().backward();
+    EXPECT_EQ(biased->bias().grad().abs().max().item<float>(), 0);
+    EXPECT_EQ(nothing.grad().sizes(), nothing.sizes());
+  }
+}
+
+TEST_F(LinearTest, ActivationWithDropoutIsOneAfterTheOther) {
+  Linear linear(8, 12);
+  const at::Tensor x = torch::randn({5, 8});
+  const base::RandomStream stream(1, base::hash_name("fc1"), 2, 0);
+  EXPECT_TRUE(at::equal(linear->activated(x, Activation::kRelu, 0.5, stream),
+                        activate_dropout(linear(x), Activation::kRelu, 0.5, stream)));
+  EXPECT_THROW(linear->activated(x, Activation::kRelu, -0.5, stream), Error);
+}
+
 TEST_F(LinearTest, BiasGradientIsTheSumOverRowsForAnyNumberOfThreads) {
   const int threads = at::get_num_threads();
   Linear linear(16, 150);
@@ -134,15 +162,17 @@ TEST_F(LinearTest, BiasGradientIsTheSumOverRowsForAnyNumberOfThreads) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const quant::ComputeTypeGuard guard(type);
     const at::Tensor gradient = torch::randn({1000, 150}).to(type);
-    std::vector<at::Tensor> sums;
+    std::vector<at::Tensor> results, sums;
     for (const int count : {1, 2, 3}) {
       at::set_num_threads(count);
-      linear(x).backward(gradient);
+      results.push_back(linear(x));
+      results.back().backward(gradient);
       sums.push_back(linear->bias().grad().clone());
       linear->zero_grad();
     }
     EXPECT_TRUE(at::allclose(sums[0], gradient.to(at::kDouble).sum(0).to(at::kFloat), 1e-5, 1e-4));
     EXPECT_TRUE(at::equal(sums[0], sums[1]) && at::equal(sums[0], sums[2]));
+    EXPECT_TRUE(at::equal(results[0], results[1]) && at::equal(results[0], results[2]));
   }
   at::set_num_threads(threads);
 }

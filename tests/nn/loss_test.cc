@@ -7,6 +7,7 @@
 
 #include "quantnoise/base/error.h"
 #include "quantnoise/nn/linear.h"
+#include "quantnoise/quant/context.h"
 
 namespace quantnoise::nn {
 namespace {
@@ -61,7 +62,43 @@ TEST_P(LossTest, ChunksEqualTheWhole) {
 
 INSTANTIATE_TEST_SUITE_P(Chunks, LossTest,
                          ::testing::Values(LossCase{50, 0, at::kFloat}, LossCase{50, 1, at::kFloat},
-                                           LossCase{1003, 16, at::kFloat}, LossCase{1003, 8, at::kBFloat16}));
+                                           LossCase{1003, 16, at::kFloat}, LossCase{1003, 8, at::kBFloat16},
+                                           LossCase{1003, 0, at::kBFloat16}));
+
+/// bf16 and all rows in one chunk: a dense slot, one with a row of zeros and one with product codes share a
+/// matrix.
+TEST(Loss, SlotsOfAllKindsGetTheirPartOfABf16Gradient) {
+  torch::manual_seed(4);
+  const quant::ComputeTypeGuard guard(at::kBFloat16);
+  Linear dense(LinearOptions(16, 10).bias(false)), coded(LinearOptions(16, 30).bias(false));
+  Embedding table(EmbeddingOptions(20, 16).padding_idx(1));
+  codec::ProductMatrix codes{30, 16, 8, 2, std::vector<float>(16), std::vector<uint16_t>(60)};
+  for (size_t i = 0; i < codes.centroids.size(); ++i)
+    codes.centroids[i] = 0.1f * static_cast<float>(i) - 0.7f;
+  for (size_t i = 0; i < codes.codes.size(); ++i) codes.codes[i] = i % 3 == 0 ? 1 : 0;
+  coded->slot()->exchange(quant::make_product(codes, {30, 16}, codec::CentroidGradient::kSum));
+  const at::Tensor x = at::randn({12, 16}).to(at::kBFloat16).requires_grad_();
+  const at::Tensor targets = at::randint(2, 60, {12}, at::kLong);
+  const OutputSlots slots = {dense->slot(), table->slot(), coded->slot()};
+  chunked_nll_sum(x, slots, targets, {}).backward();
+
+  std::vector<at::Tensor> values;
+  for (const auto& slot : slots) values.push_back(slot->value(false, at::kFloat));
+  const at::Tensor weight = at::cat(values).detach().requires_grad_();
+  at::cross_entropy_loss(at::linear(x.detach().to(at::kFloat), weight), targets, {}, at::Reduction::Sum)
+      .backward();
+  const at::Tensor expected = weight.grad();
+  const auto difference = [](const at::Tensor& a, const at::Tensor& b) {
+    return (a - b).abs().max().item<double>();
+  };
+  EXPECT_LT(difference(dense->weight().grad(), expected.narrow(0, 0, 10)), 0.05);
+  const at::Tensor of_table = table->weight().grad();
+  EXPECT_LT(difference(of_table.narrow(0, 2, 18), expected.narrow(0, 12, 18)), 0.05);
+  EXPECT_EQ(of_table[1].abs().max().item<double>(), 0);
+  const at::Tensor of_codes =
+      coded->slot()->representation().parameter_gradient(expected.narrow(0, 30, 30).clone());
+  EXPECT_LT(difference(coded->slot()->representation().parameter().grad(), of_codes), 0.05);
+}
 
 TEST(Loss, NotANumberStaysVisible) {
   Linear output(LinearOptions(4, 6).bias(false));

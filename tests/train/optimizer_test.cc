@@ -105,12 +105,13 @@ TEST_P(EachOptimizer, AnExchangeDropsTheStateOfThatTensorAlone) {
 }
 
 TEST_P(EachOptimizer, ScalesTheGradientsOnTheWay) {
-  const std::vector<quant::NamedParameter> before = {{"x", leaf({1, 2, 3})}},
-                                           scaled = {{"x", leaf({1, 2, 3})}};
+  std::vector<float> values(37);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = 0.3f * static_cast<float>(i % 11) + 1;
+  const std::vector<quant::NamedParameter> before = {{"x", leaf(values)}}, scaled = {{"x", leaf(values)}};
   const auto optimizer = make(), other = make();
   optimizer->bind(before);
   other->bind(scaled);
-  const at::Tensor gradient = torch::tensor({0.5F, -2.0F, 1.0F});
+  const at::Tensor gradient = torch::linspace(-2, 3, 37);
   for (const double scale : {0.25, 0.1}) {
     before[0].tensor.mutable_grad() = gradient * scale;
     scaled[0].tensor.mutable_grad() = gradient.clone();

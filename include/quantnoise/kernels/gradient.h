@@ -15,8 +15,8 @@ struct GradientKernels {
   /// sums[c] += Σ_r x(r, c); x: (rows, cols).
   void (*add_rows_f32)(const float* x, int64_t rows, int64_t cols, float* sums);
   void (*add_rows_bf16)(const uint16_t* x, int64_t rows, int64_t cols, float* sums);
-  /// out = gradient where the result of relu was positive, else 0; sums as above, of out. out may be
-  /// gradient.
+  /// out = 0 where the result of relu was, else gradient (where it was NaN, too); sums as above, of out. out
+  /// may be gradient.
   void (*relu_backward_f32)(const float* gradient, const float* result, int64_t rows, int64_t cols,
                             float* out, float* sums);
   void (*relu_backward_bf16)(const uint16_t* gradient, const uint16_t* result, int64_t rows, int64_t cols,

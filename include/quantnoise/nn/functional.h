@@ -17,7 +17,7 @@ namespace quantnoise::nn {
 at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
                        const at::Tensor& bias, bool training, Activation activation = Activation::kLinear);
 
-/// x W: (…, rows) → (…, cols). Otherwise as slot_linear.
+/// x W: (…, rows) → (…, cols), without bias and activation. Otherwise as slot_linear.
 at::Tensor slot_linear_transposed(const at::Tensor& x, const std::shared_ptr<quant::WeightSlot>& slot,
                                   bool training);
 

@@ -27,8 +27,8 @@ class Optimizer {
   void set_lr(double lr) { lr_ = lr; }
   double lr() const { return lr_; }
 
-  /// One update with the parameters' gradients, which are multiplied by `gradient_scale` on the way; tensors
-  /// without a gradient are left alone.
+  /// One update with the parameters' gradients, which are multiplied by `gradient_scale` on the way and stay
+  /// so; tensors without a gradient are left alone.
   void step(double gradient_scale = 1);
   /// Forgets all gradients.
   void zero_grad();

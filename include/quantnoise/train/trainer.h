@@ -57,9 +57,12 @@ class Trainer {
 
  private:
   void accumulate(const data::Batch& batch, UpdateStats& stats);
-  /// Writes their norm to `stats`; returns what they are to be multiplied by: the average over the samples,
-  /// and clipping.
-  double measure_gradients(UpdateStats& stats);
+  /// Gives parameters without a gradient one of zeros: layers that were left out, tails without a word. Their
+  /// momentum goes on.
+  std::vector<at::Tensor> all_gradients();
+  /// What the gradients are to be multiplied by: the average over the samples, and clipping. Writes their
+  /// norm to `stats`. Errors: kNumeric when it is not finite.
+  double gradient_scale(UpdateStats& stats);
 
   std::shared_ptr<models::LanguageModel> model_;
   std::unique_ptr<Criterion> criterion_;

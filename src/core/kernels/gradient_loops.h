@@ -78,12 +78,12 @@ struct ReluBackward {
   Value* out;
 
   Floats lanes(int64_t at) const {
-    const Floats value = load(result + at) > 0 ? load(gradient + at) : Floats{};
+    const Floats value = load(result + at) <= 0 ? Floats{} : load(gradient + at);
     store(out + at, value);
     return value;
   }
   float one(int64_t at) const {
-    const float value = load_one(result + at) > 0 ? load_one(gradient + at) : 0.0f;
+    const float value = load_one(result + at) <= 0 ? 0.0f : load_one(gradient + at);
     store_one(out + at, value);
     return value;
   }

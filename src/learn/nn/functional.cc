@@ -19,13 +19,11 @@ at::Tensor as_rows(const at::Tensor& tensor) { return tensor.reshape({-1, tensor
 struct SlotLinear : public torch::autograd::Function<SlotLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& parameter,
                             const std::optional<at::Tensor>& bias, const at::Tensor& weight,
-                            const std::shared_ptr<quant::Representation>& representation,
-                            Activation activation) {
+                            const std::shared_ptr<quant::Representation>& representation, bool has_relu) {
     const at::ScalarType type = weight.scalar_type();
     const at::Tensor matrix = weight.view({weight.size(0), -1});
     const at::Tensor rows = as_rows(x.to(type));
     at::Tensor result = product_forward(rows, matrix, bias ? bias->to(type) : at::Tensor());
-    const bool has_relu = activation == Activation::kRelu;
     if (has_relu) result.relu_();
     context->save_for_backward({rows, matrix, has_relu ? result : at::Tensor()});
     context->saved_data["representation"] = quant::capsule(representation);
@@ -121,9 +119,9 @@ at::Tensor slot_linear(const at::Tensor& x, const std::shared_ptr<quant::WeightS
   const std::optional<at::Tensor> optional_bias =
       bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
   const bool has_relu = activation == Activation::kRelu;
-  const at::Tensor result = SlotLinear::apply(
-      x, slot->representation().parameter(), optional_bias, slot->value(training, quant::compute_type()),
-      slot->shared_representation(), has_relu ? activation : Activation::kLinear);
+  const at::Tensor result = SlotLinear::apply(x, slot->representation().parameter(), optional_bias,
+                                              slot->value(training, quant::compute_type()),
+                                              slot->shared_representation(), has_relu);
   return has_relu ? result : activate(result, activation);
 }
 

@@ -26,7 +26,7 @@ at::Tensor LinearImpl::product(const at::Tensor& input) {
 
 at::Tensor LinearImpl::activated(const at::Tensor& input, Activation activation, double p,
                                  const base::RandomStream& stream) {
-  if (p > 0) return activate_dropout(forward(input), activation, p, stream);
+  if (p != 0) return activate_dropout(forward(input), activation, p, stream);
   return slot_linear(quantized(input), slot(), bias_, is_training(), activation);
 }
 

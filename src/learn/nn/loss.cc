@@ -79,8 +79,8 @@ at::Tensor row_losses(const Rows& rows) {
   return losses;
 }
 
-/// Losses and, for an upstream gradient of 1, the gradients of the features and of the weight (summed in
-/// fp32).
+/// Losses and, for an upstream gradient of 1, the gradients of the features and of the weight: in the type of
+/// the product when one chunk holds all rows, else summed in fp32.
 struct Differentiated {
   at::Tensor losses, features, weight;
 };

@@ -9,7 +9,7 @@ namespace quantnoise::nn {
 at::Tensor sum_rows(const at::Tensor& x);
 
 struct ReluGradient {
-  at::Tensor gradient;  ///< `grad` where `result` is positive, else 0
+  at::Tensor gradient;  ///< 0 where `result` is, else `grad`
   at::Tensor row_sum;   ///< sum_rows(gradient)
 };
 

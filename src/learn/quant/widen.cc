@@ -1,5 +1,6 @@
 #include "learn/quant/widen.h"
 
+#include "quantnoise/base/error.h"
 #include "quantnoise/kernels/gradient.h"
 #include "quantnoise/quant/context.h"
 
@@ -10,6 +11,7 @@ at::Tensor widened_gradient(const at::Tensor& grad, at::IntArrayRef shape) {
   constexpr int64_t kGrain = 65536;
   const at::Tensor source = grad.contiguous();
   const at::Tensor wide = at::empty(shape, at::kFloat);
+  QN_INVARIANT(wide.numel() == source.numel());
   const auto* bits = reinterpret_cast<const uint16_t*>(source.const_data_ptr<at::BFloat16>());
   auto* out = wide.mutable_data_ptr<float>();
   torch_parallel_for()(source.numel(), kGrain, [&](int64_t begin, int64_t end) {

@@ -19,7 +19,7 @@ namespace {
 constexpr const char* kDivergedHint =
     "lower --lr, lengthen the warm-up or set --clip-norm; checkpoints saved before are as they were";
 
-/// Σ x², the same bits for any number of threads.
+/// Σ x²; on the CPU the same bits for any number of threads.
 double square_sum(const at::Tensor& gradient) {
   if (!gradient.is_cpu() || gradient.scalar_type() != at::kFloat || !gradient.is_contiguous()) {
     return gradient.to(at::kDouble).square().sum().item<double>();
@@ -68,9 +68,9 @@ UpdateStats Trainer::update(std::span<const data::Batch> batches) {
     quant::set_noise_clock({options_.seed, static_cast<uint64_t>(num_updates_), micro_batch++});
     if (!batch.empty()) accumulate(batch, stats);
   }
-  const double gradient_scale = measure_gradients(stats);
+  const double scale = gradient_scale(stats);
   optimizer_->set_lr(stats.lr);
-  optimizer_->step(gradient_scale);
+  optimizer_->step(scale);
   ++num_updates_;
   return stats;
 }
@@ -98,17 +98,20 @@ void Trainer::accumulate(const data::Batch& batch, UpdateStats& stats) {
   stats.num_sentences += batch.num_sentences;
 }
 
-double Trainer::measure_gradients(UpdateStats& stats) {
-  const torch::NoGradGuard no_grad;
+std::vector<at::Tensor> Trainer::all_gradients() {
   std::vector<at::Tensor> gradients;
   for (auto [name, tensor] : optimizer_->parameters()) {
     if (!tensor.requires_grad()) continue;
-    // Layers that were left out, tails without a word: their gradient is zero, and momentum goes on.
     if (!tensor.grad().defined()) tensor.mutable_grad() = at::zeros_like(tensor);
     gradients.push_back(tensor.grad());
   }
+  return gradients;
+}
+
+double Trainer::gradient_scale(UpdateStats& stats) {
+  const torch::NoGradGuard no_grad;
   const double average = 1.0 / static_cast<double>(std::max<int64_t>(stats.sample_size, 1));
-  stats.gradient_norm = total_norm(gradients) * average;
+  stats.gradient_norm = total_norm(all_gradients()) * average;
   if (!std::isfinite(stats.gradient_norm)) {
     const std::string culprit = nonfinite_gradient(optimizer_->parameters());
     throw Error(ErrorKind::kNumeric,
