@@ -161,12 +161,12 @@ class Experiment:
             best[row.name] = value
         return best
 
-    def table(self):
+    def table(self, rows):
         """{row name: {"rate", "lr", "runs"}}"""
-        rates = self.best({(row, lr): (row, row.rates[0], lr, 1, True) for row in ROWS for lr in LEARNING_RATES})
-        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, False) for row in ROWS for rate in row.rates})
-        keys = [(row, noise[row.name], rates[row.name], seed, False) for row in ROWS for seed in row.seeds]
-        table = {row.name: {"rate": noise[row.name], "lr": rates[row.name], "runs": []} for row in ROWS}
+        rates = self.best({(row, lr): (row, row.rates[0], lr, 1, True) for row in rows for lr in LEARNING_RATES})
+        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, False) for row in rows for rate in row.rates})
+        keys = [(row, noise[row.name], rates[row.name], seed, False) for row in rows for seed in row.seeds]
+        table = {row.name: {"rate": noise[row.name], "lr": rates[row.name], "runs": []} for row in rows}
         for key, result in zip(keys, self.results(*keys)):
             table[key[0].name]["runs"].append(result)
         return table
@@ -178,28 +178,45 @@ def table_line(name, rate, learning_rate, results):
             f"**{cells[2]}** | {results[0]['test']['ipq']['bytes']:,} |")
 
 
+def rows_named(names):
+    known = {row.name: row for row in ROWS}
+    for name in names:
+        if name not in known:
+            sys.exit(f"error: --rows: found '{name}', expected some of: {'; '.join(known)}")
+    return [known[name] for name in names]
+
+
+def print_gain(found):
+    """What `pq` gains on no noise, seed by seed: both begin with the same weights and see the same batches."""
+    plain, noise = ([run["test"]["ipq"]["ppl"] for run in found[name]["runs"]] for name in ("no noise", "pq"))
+    gains = [without - with_noise for without, with_noise in zip(plain, noise)]
+    print(f"\nfinetuned: {lm.mean_and_spread(plain)} without noise, {lm.mean_and_spread(noise)} with pq noise; "
+          f"gain seed by seed {', '.join(f'{gain:.2f}' for gain in gains)}: {lm.mean_and_spread(gains)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", required=True, help="folder with the tokenized WikiText-2: train.txt, valid.txt, test.txt, or .xz of them")
     parser.add_argument("--out", required=True)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
+    parser.add_argument("--rows", type=lambda text: text.split(";"), default=[row.name for row in ROWS],
+                        help="some of the rows only: their names with ';' in between")
     arguments = parser.parse_args()
 
+    rows = rows_named(arguments.rows)
     require_same_recipes(arguments.out)
     data = os.path.join(arguments.out, "data")
     unpack_text(arguments.text, os.path.join(arguments.out, "text"))
     preprocess(os.path.join(arguments.out, "text"), data)
-    found = Experiment(data, arguments.out, arguments.jobs).table()
+    found = Experiment(data, arguments.out, arguments.jobs).table(rows)
     with open(os.path.join(arguments.out, "results.json"), "w", encoding="utf-8") as output:
         json.dump(found, output, indent=1)
 
     print("| noise | rate | lr | dense | bytes | compressed | finetuned | bytes |\n|---|---|---|---|---|---|---|---|")
     for name, row in found.items():
         print(table_line(name, row["rate"], row["lr"], row["runs"]))
-    plain, noise = ([run["test"]["ipq"]["ppl"] for run in found[name]["runs"]] for name in ("no noise", "pq"))
-    gains = [without - with_noise for without, with_noise in zip(plain, noise)]
-    print(f"\nfinetuned: {lm.mean_and_spread(plain)} without noise, {lm.mean_and_spread(noise)} with pq noise; "
-          f"gain seed by seed {', '.join(f'{gain:.2f}' for gain in gains)}: {lm.mean_and_spread(gains)}")
+    if {"no noise", "pq"} <= set(found):
+        print_gain(found)
 
 
 if __name__ == "__main__":
