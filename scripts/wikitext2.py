@@ -7,6 +7,7 @@ runs of a quarter of the length, and then its noise rate, in whole runs (short o
 `pq` three seeds. As many runs at a time as the machine has cores, one thread each; what a run says is in its folder. Each
 finished run is kept in --out: an interrupted experiment goes on where it stopped. Four hours on two cores."""
 import argparse
+import glob
 import json
 import lzma
 import os
@@ -79,8 +80,9 @@ def require_same_recipes(folder):
     for name in RECIPES:
         with open(os.path.join(lm.ROOT, "recipes", name), encoding="utf-8") as recipe:
             recipes[name] = recipe.read()
-    if lm.remembered(folder, "recipes", lambda: recipes) != recipes:
-        sys.exit(f"error: --out {folder}: found results of other recipes (recipes.json), expected those of {', '.join(RECIPES)}; "
+    unknown = not os.path.exists(os.path.join(folder, "recipes.json")) and glob.glob(os.path.join(folder, "*", "result.json"))
+    if unknown or lm.remembered(folder, "recipes", lambda: recipes) != recipes:
+        sys.exit(f"error: --out {folder}: found results of other or unknown recipes (recipes.json), expected those of {', '.join(RECIPES)}; "
                  "hint: take another folder")
 
 

@@ -85,21 +85,28 @@ struct Differentiated {
   at::Tensor losses, features, weight;
 };
 
+/// The gradients of a chunk's logits; its losses go to their place in `losses`.
+at::Tensor logit_gradients(const Rows& rows, int64_t first, const at::Tensor& features,
+                           const at::Tensor& losses) {
+  const at::Tensor logits = product_forward(features, rows.weight, at::Tensor());
+  chunk_losses(rows, first, logits, true, mutable_floats(losses) + first);
+  return logits;
+}
+
 Differentiated differentiate(const Rows& rows, bool wants_features, bool wants_weight) {
   Differentiated result;
   result.losses = at::empty({rows.count()}, at::kFloat);
-  const bool is_one_chunk = rows.count() > 0 && rows.chunk_rows >= rows.count();
-  if (wants_features && !is_one_chunk) result.features = at::empty_like(rows.features);
+  if (rows.count() > 0 && rows.chunk(0) == rows.count()) {  // nothing to copy or to add up
+    const at::Tensor logits = logit_gradients(rows, 0, rows.features, result.losses);
+    if (wants_features) result.features = product_input_gradient(logits, rows.weight);
+    if (wants_weight) result.weight = product_weight_gradient(logits, rows.features);
+    return result;
+  }
+  if (wants_features) result.features = at::empty_like(rows.features);
   for (int64_t first = 0; first < rows.count(); first += rows.chunk_rows) {
     const int64_t count = rows.chunk(first);
     const at::Tensor features = rows.features.narrow(0, first, count);
-    const at::Tensor logits = product_forward(features, rows.weight, at::Tensor());
-    chunk_losses(rows, first, logits, true, mutable_floats(result.losses) + first);
-    if (is_one_chunk) {
-      if (wants_features) result.features = product_input_gradient(logits, rows.weight);
-      if (wants_weight) result.weight = product_weight_gradient(logits, features);
-      break;
-    }
+    const at::Tensor logits = logit_gradients(rows, first, features, result.losses);
     if (wants_features)
       result.features.narrow(0, first, count).copy_(product_input_gradient(logits, rows.weight));
     if (!wants_weight) continue;
