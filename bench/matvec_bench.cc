@@ -1,5 +1,5 @@
-// Weights of every format times a few or many rows of fp32, on the stored bytes. Matrices are taken in turn
-// so that every one comes from memory.
+// Weights of every format times a few or many rows of fp32, on the stored bytes: mapped from a model file, as
+// models are. Matrices are taken in turn so that every one comes from memory.
 //
 //   matvec_bench [--shapes 4096x4096,1024x4096,14336x4096] [--formats pq-8-256,pq-4-256,int8,int4,fp32]
 //                [--arithmetics precise,fast] [--methods auto] [--threads 1,2] [--n 1] [--memory MIB]
@@ -136,16 +136,14 @@ class Bench {
     if (group != group_) matrices_.clear();
     group_ = group;
     std::vector<Stored>& matrices = matrices_[what.format];
+    if (!matrices.empty()) return matrices;
     const Shape shape = shape_of(what.shape);
-    for (uint64_t seed = 0; matrices.empty() || needs_more(matrices, what.memory_mib << 20); ++seed) {
-      codec::PackedWeight weight = bench::random_weight(what.format, shape.rows, shape.cols, seed);
+    for (codec::PackedWeight& weight :
+         bench::mapped_weights(what.format, shape.rows, shape.cols, what.memory_mib << 20)) {
       const int64_t bytes = weight.stored_bytes();
       matrices.push_back({runtime::make_matrix(std::move(weight)), bytes});
     }
     return matrices;
-  }
-  static bool needs_more(const std::vector<Stored>& matrices, int64_t memory_bytes) {
-    return static_cast<int64_t>(matrices.size()) * matrices[0].bytes < memory_bytes;
   }
 
   std::unique_ptr<base::ThreadPool> pool_;

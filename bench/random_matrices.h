@@ -3,7 +3,10 @@
 //   pq-8-256 (product codes: block size, centroids), pq-8-256-int8 (its centroids in int8), int8 … int2,
 //   fp32, fp16, bf16
 
+#include <unistd.h>
+
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +17,7 @@
 #include "quantnoise/codec/bit_pack.h"
 #include "quantnoise/codec/half.h"
 #include "quantnoise/codec/packed_weight.h"
+#include "quantnoise/pack/model_file.h"
 #include "quantnoise/runtime/matrix.h"
 
 namespace quantnoise::bench {
@@ -112,6 +116,26 @@ inline codec::PackedWeight random_weight(const std::string& format, int64_t rows
   if (format.rfind("pq", 0) == 0) return random_product(format, rows, cols, seed);
   if (format.rfind("int", 0) == 0) return random_affine(std::stoi(format.substr(3)), rows, cols, seed);
   return random_dense(format, rows, cols, seed);
+}
+
+/// At least one, and at least so many bytes, in a model file that exists only as long as they do.
+inline std::vector<codec::PackedWeight> mapped_weights(const std::string& format, int64_t rows, int64_t cols,
+                                                       int64_t num_bytes) {
+  pack::ModelFile file;
+  int64_t stored = 0;
+  for (uint64_t seed = 0; seed == 0 || stored < num_bytes; ++seed) {
+    codec::PackedWeight weight = random_weight(format, rows, cols, seed);
+    stored += weight.stored_bytes();
+    file.weights.emplace("weight." + std::to_string(seed), std::move(weight));
+  }
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("qn_bench_" + std::to_string(::getpid()) + ".qn");
+  pack::write_model_file(path.string(), file);
+  pack::ModelFile mapped = pack::read_model_file(path.string());
+  std::filesystem::remove(path);
+  std::vector<codec::PackedWeight> weights;
+  for (auto& [name, weight] : mapped.weights) weights.push_back(std::move(weight));
+  return weights;
 }
 
 }  // namespace quantnoise::bench

@@ -64,6 +64,19 @@ TEST(AtomicFile, LargeContent) {
   for (size_t i = 0; i < text.size(); i += 977) text[i] = static_cast<char>('a' + i % 26);
   AtomicFile file(path);
   for (size_t begin = 0; begin < text.size(); begin += 100'000) file.write(text.substr(begin, 100'000));
+  EXPECT_EQ(file.size(), text.size());
+  file.commit();
+  EXPECT_EQ(read_text_file(path), text);
+}
+
+TEST(AtomicFile, OneWriteOfSeveralPieces) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("large");
+  std::string text(9'000'001, 'a');
+  for (size_t i = 0; i < text.size(); i += 977) text[i] = static_cast<char>('a' + i % 26);
+  AtomicFile file(path);
+  file.write(text.substr(0, 11));
+  file.write(text.substr(11));
   file.commit();
   EXPECT_EQ(read_text_file(path), text);
 }

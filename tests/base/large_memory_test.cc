@@ -6,6 +6,10 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <string>
+
+#include "quantnoise/base/file.h"
+#include "temporary_folder.h"
 
 namespace quantnoise::base {
 namespace {
@@ -22,6 +26,15 @@ TEST(LargeMemory, IsAlignedAndWritable) {
 
 TEST(LargeMemory, ThrowsWhereThereIsNone) {
   EXPECT_THROW(allocate_large(std::numeric_limits<size_t>::max() - 5), std::bad_alloc);
+}
+
+TEST(LargeMemory, AWishForHugePagesChangesNoBytes) {
+  const test::TemporaryFolder folder;
+  write_text_file(folder.file("a"), std::string(5 << 20, 'x'));
+  const MappedFile file = MappedFile::open(folder.file("a"));
+  prefer_huge_pages(file.bytes());
+  for (const std::byte byte : file.bytes()) ASSERT_EQ(static_cast<char>(byte), 'x');
+  prefer_huge_pages({});
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 
 namespace quantnoise::base {
 
@@ -14,5 +15,9 @@ using LargeMemory = std::unique_ptr<void, FreeMemory>;
 /// Uninitialized, aligned to 64 bytes; of several MiB, on huge pages where the system has them: far fewer
 /// page faults at the first touch. Errors: std::bad_alloc.
 LargeMemory allocate_large(size_t num_bytes);
+
+/// Asks the system to read a mapped file in huge pages, where it is not in memory yet and the system can. No
+/// errors: without them the map is as good as any.
+void prefer_huge_pages(std::span<const std::byte> mapped) noexcept;
 
 }  // namespace quantnoise::base

@@ -9,6 +9,16 @@
 
 namespace quantnoise::base {
 
+namespace {
+
+void advise_huge_pages([[maybe_unused]] void* begin, [[maybe_unused]] size_t num_bytes) noexcept {
+#if defined(__linux__)
+  static_cast<void>(madvise(begin, num_bytes, MADV_HUGEPAGE));
+#endif
+}
+
+}  // namespace
+
 void FreeMemory::operator()(void* memory) const noexcept { std::free(memory); }
 
 LargeMemory allocate_large(size_t num_bytes) {
@@ -20,11 +30,12 @@ LargeMemory allocate_large(size_t num_bytes) {
   if (rounded < num_bytes) throw std::bad_alloc();
   LargeMemory memory(std::aligned_alloc(alignment, rounded > 0 ? rounded : alignment));
   if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-  // A wish: without huge pages the memory is as good as any.
-  if (is_huge) static_cast<void>(madvise(memory.get(), rounded, MADV_HUGEPAGE));
-#endif
+  if (is_huge) advise_huge_pages(memory.get(), rounded);
   return memory;
+}
+
+void prefer_huge_pages(std::span<const std::byte> mapped) noexcept {
+  advise_huge_pages(const_cast<std::byte*>(mapped.data()), mapped.size());
 }
 
 }  // namespace quantnoise::base

@@ -30,7 +30,8 @@ constexpr int kBlocksAhead[] = {32, 22, 14, 6};
 constexpr int kBlocksInTurn = 16;
 
 /// kOnce: nobody reads these codes again soon, so they need not push the tables out of the second-level
-/// cache. kNone: there are so few that they came while the tables were built.
+/// cache: for kernels that wait for memory. kNone: there are so few that they came while the tables were
+/// built.
 enum class Fetch { kOnce, kToKeep, kNone };
 
 template <Fetch kFetch>
@@ -45,12 +46,14 @@ struct CodeVector {
   const uint8_t* parts[2];
 };
 
-/// 256 entries, 8-bit codes: as many rows as bytes. `Table` looks codes up in one plane of one block.
+/// 256 entries, 8-bit codes: as many rows as bytes. `Table` has one plane of one block: its look_up() puts
+/// the entries in the place of some vectors of codes.
 template <typename Table>
 struct ByteCodes {
   static constexpr int kPlaneBytes = 256;
   static constexpr int kRowsInVector = kVectorBytes;
   static constexpr int kSumsInVector = 1;
+  static constexpr Fetch kUsualFetch = Table::kWaitsForMemory ? Fetch::kOnce : Fetch::kToKeep;
 
   static const uint8_t* part(const LookupRows& rows, int row, int) {
     return step_of(rows, row / kStepRows) + row % kStepRows;
@@ -65,9 +68,12 @@ struct ByteCodes {
   template <int kVectors>
   static void add(const uint8_t* plane, const CodeVector (&vectors)[kVectors], int64_t offset,
                   ByteSums (&sums)[kVectors][1]) {
-    const Table table(plane);
+    Ints values[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[v][0].add(table.look_up(load_ints(vectors[v].parts[0] + offset)));
+    for (int v = 0; v < kVectors; ++v) values[v] = load_ints(vectors[v].parts[0] + offset);
+    Table(plane).look_up(values);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[v][0].add(values[v]);
   }
   /// Rows in their order from the sums of a vector.
   static void finish(const float* sums, Floats shift, float* out) {
@@ -83,6 +89,7 @@ struct NibbleCodes {
   static constexpr int kPlaneBytes = 16;
   static constexpr int kRowsInVector = 2 * kVectorBytes;
   static constexpr int kSumsInVector = 2;
+  static constexpr Fetch kUsualFetch = Fetch::kToKeep;
 
   static const uint8_t* part(const LookupRows& rows, int row, int half) {
     const int step = row / kStepRows + half;
@@ -260,8 +267,8 @@ void add_rows_of(const LookupTables& tables, const LookupRows& rows, float offse
   const int num_rows = rows.num_steps * kStepRows;
   const float shift = chunk_offset(tables, offset);
   const auto add = rows.read_again ? add_vectors<Codes, Fetch::kToKeep, kPlanes, kVectors>
-                                   : add_vectors<Codes, Fetch::kOnce, kPlanes, kVectors>;
-  constexpr int kFew = kVectors > 4 ? kVectors / 2 : kVectors;
+                                   : add_vectors<Codes, Codes::kUsualFetch, kPlanes, kVectors>;
+  constexpr int kFew = kVectors >= 4 ? kVectors / 2 : kVectors;
   for (int row = 0; row < num_rows; row += kRowsAtOnce) {
     if (kFew < kVectors && num_rows - row <= kFew * Codes::kRowsInVector) {
       add_vectors<Codes, Fetch::kNone, kPlanes, kFew>(tables, rows, row, shift, out);

@@ -6,7 +6,7 @@
 namespace quantnoise::kernels {
 
 const LookupKernels kLookupAvx512 = {"avx512", kVectorLanes, quantize_input, build_chunk<true>,
-                                     add_rows<ShuffleTable, 2>};
+                                     add_rows<ShuffleTable, 4>};
 
 }  // namespace quantnoise::kernels
 

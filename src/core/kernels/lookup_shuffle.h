@@ -10,18 +10,34 @@ namespace quantnoise::kernels {
 namespace {
 
 struct ShuffleTable {
+  static constexpr bool kWaitsForMemory = false;
+
   explicit ShuffleTable(const uint8_t* bytes) : rows(bytes) {}
 
-  Ints look_up(Ints codes) const {
-    Ints index = bits_and(codes, set_i8(0x7f));
-    Ints lower = look_up_16(load_lane(rows), index), upper = look_up_16(load_lane(rows + 128), index);
+  /// Row by row, so that a row is in a register for all vectors and then no longer.
+  template <int kVectors>
+  void look_up(Ints (&values)[kVectors]) const {
+    Ints index[kVectors], lower[kVectors], upper[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      index[v] = bits_and(values[v], set_i8(0x7f));
+      lower[v] = look_up_16(load_lane(rows), index[v]);
+      upper[v] = look_up_16(load_lane(rows + 128), index[v]);
+    }
 #pragma GCC unroll 8
     for (int row = 1; row < 8; ++row) {
-      index = sub_i8(index, set_i8(16));
-      lower = add_i8(lower, look_up_16(load_lane(rows + 16 * row), index));
-      upper = add_i8(upper, look_up_16(load_lane(rows + 128 + 16 * row), index));
+      const Ints of_lower = load_lane(rows + 16 * row), of_upper = load_lane(rows + 128 + 16 * row);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        index[v] = sub_i8(index[v], set_i8(16));
+        lower[v] = add_i8(lower[v], look_up_16(of_lower, index[v]));
+        upper[v] = add_i8(upper[v], look_up_16(of_upper, index[v]));
+        // Now: the compiler would do all look-ups first, as if there were registers for them.
+        asm("" : "+v"(lower[v]), "+v"(upper[v]), "+v"(index[v]));
+      }
     }
-    return choose_by_sign(codes, upper, lower);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) values[v] = choose_by_sign(values[v], upper[v], lower[v]);
   }
 
   const uint8_t* rows;

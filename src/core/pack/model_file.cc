@@ -2,6 +2,7 @@
 
 #include "core/pack/manifest.h"
 #include "quantnoise/base/file.h"
+#include "quantnoise/base/large_memory.h"
 
 namespace quantnoise::pack {
 
@@ -36,6 +37,7 @@ OpenModel open_bytes(const codec::ByteBlock& bytes, const std::string& name) {
 
 OpenModel open_path(const std::string& path) {
   const base::MappedFile mapped = base::MappedFile::open(path);
+  base::prefer_huge_pages(mapped.bytes());
   return open_bytes({mapped.bytes(), mapped.owner()}, path);
 }
 
