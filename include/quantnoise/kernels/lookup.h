@@ -71,12 +71,13 @@ struct LookupTables {
   uint8_t* entries = nullptr;  ///< (num_kept, table_bytes()); layout private to the set
 };
 
-/// Bytes to bring into the cache meanwhile: a hint. From `begin` on, after every `run` bytes as many are left
+/// Bytes to bring into the cache meanwhile: a hint. From `begin` on, after every `run` bytes `skip` are left
 /// out; of what remains numbers first … first + num_bytes − 1.
 struct BytesAhead {
   const uint8_t* begin = nullptr;
   int64_t num_bytes = 0;
   int64_t run = INT64_MAX;
+  int64_t skip = 0;
   int64_t first = 0;
 };
 

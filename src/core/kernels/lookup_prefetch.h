@@ -10,9 +10,10 @@ namespace {
 class Prefetcher {
  public:
   Prefetcher(BytesAhead ahead, int64_t num_steps)
-      : at_(ahead.begin + ahead.first + ahead.first / ahead.run * ahead.run),
+      : at_(ahead.begin + ahead.first + ahead.first / ahead.run * ahead.skip),
         left_(ahead.num_bytes),
         run_(ahead.run),
+        skip_(ahead.skip),
         left_in_run_(run_ - ahead.first % run_) {
     if (num_steps > 0) step_ = (left_ / num_steps + 63) / 64 * 64;
   }
@@ -26,7 +27,7 @@ class Prefetcher {
       at_ += some;
       left_in_run_ -= some;
       if (left_in_run_ == 0) {
-        at_ += run_;
+        at_ += skip_;
         left_in_run_ = run_;
       }
     }
@@ -34,7 +35,7 @@ class Prefetcher {
 
  private:
   const uint8_t* at_;
-  int64_t left_, run_, left_in_run_;
+  int64_t left_, run_, skip_, left_in_run_;
   int64_t step_ = 0;
 };
 

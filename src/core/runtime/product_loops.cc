@@ -17,6 +17,8 @@ constexpr int kSmallestStrip = 4;  // kernels take up to four at once
 constexpr int kLargestStrip = 64;
 // Codes that come into the cache while tables are built: what the memory gives in that time.
 constexpr int64_t kBytesAhead = 512 * 1024;
+// Of a step that does not come while tables are built: what the look-up reads before its own requests arrive.
+constexpr int64_t kBeginningBytes = 2048;
 // Inputs of a decoded panel, which then has 64 KiB.
 constexpr int64_t kPanelDepth = 256;
 
@@ -62,8 +64,11 @@ kernels::BytesAhead first_codes(const ProductCodes& codes, StepRange range, Arit
   const int64_t num_steps = range.end - range.begin, bytes = codes.step_bytes();
   if (arithmetic == Arithmetic::kPrecise)
     return {codes.step(range.begin), std::min(kBytesAhead, num_steps * bytes)};
-  // Tables of 8 bits are built in less time: every other step, so that the memory has work later too.
-  return {codes.step(range.begin), std::min(kBytesAhead, (num_steps + 1) / 2 * bytes), bytes};
+  // Tables of 8 bits are built in less time: every other step, and the beginnings of those between, so that
+  // the memory has work later too.
+  const int64_t beginning = std::min(kBeginningBytes, bytes);
+  return {codes.step(range.begin), std::min(kBytesAhead, (num_steps + 1) / 2 * (bytes + beginning)),
+          bytes + beginning, bytes - beginning};
 }
 
 void look_up(const ProductCodes& codes, StepRange range, std::span<const ProductTables::State* const> tables,

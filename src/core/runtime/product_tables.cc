@@ -177,7 +177,7 @@ void ProductTables::State::build_part(int64_t part, int64_t num_parts, kernels::
     kernels::LookupChunk& chunk = tables.chunks[c];
     const int64_t share = ahead.num_bytes * chunk.num_blocks / blocks_left;
     kernels::lookup_kernels().build_chunk(codebook->state().lookup, input, tables, chunk,
-                                          {ahead.begin, share, ahead.run, ahead.first});
+                                          {ahead.begin, share, ahead.run, ahead.skip, ahead.first});
     ahead.first += share;
     ahead.num_bytes -= share;
     blocks_left -= chunk.num_blocks;
