@@ -25,13 +25,13 @@ test-extended:  ## fuzzing and emulated processors (installs clang, a cross comp
 program:
 	scripts/setup --demo
 	cmake --preset release
-	cmake --build --preset release --target qn
+	cmake --build --preset release --target qn qn-run
 
 demo: program  ## train, compress and compare two small language models on real text, with a table at the end (within 30 minutes)
 	scripts/demo_text --out build/demo/text --train-share 7
 	python3 scripts/demo.py --text build/demo/text --out build/demo
 
-quality-lm: program  ## three seeds with and without noise, compressed at equal bytes (up to 3 hours)
+quality-lm: program  ## three seeds with and without noise, compressed at equal bytes (half an hour with bfloat16, up to 3 hours without)
 	scripts/demo_text --out build/demo/text --train-share 5
 	python3 scripts/quality_lm.py --text build/demo/text --out build/quality-lm
 
@@ -43,7 +43,7 @@ quality-scalar: program  ## int8 and int4: after training, with noise in trainin
 wikitext2: program  ## kinds of noise compared on WikiText-2 (TEXT=FOLDER with its three files; some four hours)
 	python3 scripts/wikitext2.py --text $(TEXT) --out build/wikitext2
 
-full-size: program  ## the paper's commands with its 247 million weights, one update each (12 GiB of memory, some 10 minutes)
+full-size: program  ## the paper's commands with its 247 million weights, one update each (8 GiB of memory, some 10 minutes)
 	scripts/demo_text --out build/demo/text --train-share 7
 	scripts/full_size.py --text build/demo/text --out build/full-size
 

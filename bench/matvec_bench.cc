@@ -1,5 +1,5 @@
 // Weights of every format times a few or many rows of fp32, on the stored bytes: mapped from a model file, as
-// models are. Matrices are taken in turn so that every one comes from memory.
+// models are (a file in TMPDIR). Matrices are taken in turn so that every one comes from memory.
 //
 //   matvec_bench [--shapes 4096x4096,1024x4096,14336x4096] [--formats pq-8-256,pq-4-256,int8,int4,fp32]
 //                [--arithmetics precise,fast] [--methods auto] [--threads 1,2] [--n 1] [--memory MIB]
@@ -242,6 +242,9 @@ int main(int argc, char** argv) {
   } catch (const quantnoise::Error& error) {
     std::cerr << error.what() << "\n";
     return quantnoise::exit_code(error.kind());
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << error.what() << "\n";
+    return 1;
   }
   return 0;
 }

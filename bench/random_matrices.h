@@ -3,9 +3,8 @@
 //   pq-8-256 (product codes: block size, centroids), pq-8-256-int8 (its centroids in int8), int8 … int2,
 //   fp32, fp16, bf16
 
-#include <unistd.h>
-
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -118,7 +117,28 @@ inline codec::PackedWeight random_weight(const std::string& format, int64_t rows
   return random_dense(format, rows, cols, seed);
 }
 
-/// At least one, and at least so many bytes, in a model file that exists only as long as they do.
+/// A folder of its own, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    const std::string pattern = (std::filesystem::temp_directory_path() / "qn_bench_XXXXXX").string();
+    path_ = pattern;
+    QN_REQUIRE(::mkdtemp(path_.data()) != nullptr, ErrorKind::kIo, "cannot create a folder like ", pattern);
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+/// At least one, and at least so many bytes, mapped from a model file whose name is gone already.
 inline std::vector<codec::PackedWeight> mapped_weights(const std::string& format, int64_t rows, int64_t cols,
                                                        int64_t num_bytes) {
   pack::ModelFile file;
@@ -128,11 +148,9 @@ inline std::vector<codec::PackedWeight> mapped_weights(const std::string& format
     stored += weight.stored_bytes();
     file.weights.emplace("weight." + std::to_string(seed), std::move(weight));
   }
-  const std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("qn_bench_" + std::to_string(::getpid()) + ".qn");
-  pack::write_model_file(path.string(), file);
-  pack::ModelFile mapped = pack::read_model_file(path.string());
-  std::filesystem::remove(path);
+  const TemporaryFolder folder;
+  pack::write_model_file(folder.file("weights.qn"), file);
+  pack::ModelFile mapped = pack::read_model_file(folder.file("weights.qn"));
   std::vector<codec::PackedWeight> weights;
   for (auto& [name, weight] : mapped.weights) weights.push_back(std::move(weight));
   return weights;

@@ -3,7 +3,7 @@
 
 Real text, and words that never occur to fill its dictionary to the 267,744 entries of Wikitext-103. One update of training,
 the evaluation with its context window, and the quantization with one update a stage; every number that the paper or its code
-fixes is compared, and time and peak memory are printed. Needs some 12 GiB of memory and 8 GiB of disk."""
+fixes is compared, and time and peak memory are printed. Needs some 8 GiB of memory and of disk."""
 import argparse
 import collections
 import json

@@ -240,6 +240,8 @@ def measure(arguments, bench, shape, threads):
     answers = {}
     for round_ in range(arguments.rounds + 1):  # the first one makes the matrices
         for name, arithmetic, answerer, question in runners:
+            if threads > 1:
+                answerer.ask(question)  # until its own threads are awake, and those of the program before asleep
             answer = answerer.ask(question)
             if answer is None:
                 sys.exit(f"{name} stopped")

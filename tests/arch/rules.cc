@@ -13,7 +13,7 @@ using Arrows = std::map<std::string, std::set<std::string>>;
 std::string place(const SourceFile& file, int line) { return file.path + ":" + std::to_string(line) + ": "; }
 
 // Direct arrows, as drawn in docs/architecture.md. `learn/quant` reads the quantization configuration
-// (core/config): the one arrow added to the drawing of the design, see
+// (core/config): see
 // docs/decisions/0001-dependencies-and-build.md.
 Arrows direct_arrows() {
   return {{"core/base", {}},

@@ -91,10 +91,12 @@ TEST(AtomicFile, AFailingWriteKeepsTheOldFile) {
   const auto former_handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit small{1 << 20, former.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const std::string message = message_of([&] { write_text_file(path, std::string(4 << 20, 'x')); });
+  AtomicFile file(path);
+  const std::string message = message_of([&] { file.write(std::string(4 << 20, 'x')); });
   ::setrlimit(RLIMIT_FSIZE, &former);
   std::signal(SIGXFSZ, former_handler);
   EXPECT_NE(message.find("cannot write " + path), std::string::npos) << message;
+  EXPECT_NE(message_of([&] { file.commit(); }), "") << "what was written is not whole";
   EXPECT_EQ(read_text_file(path), "old");
   EXPECT_EQ(folder.count(), 1);
 }

@@ -42,7 +42,7 @@ class BadInput : public CommandTest {
   std::string valid_bytes(const std::string& folder) const { return read_file(folder + "/valid.bin"); }
 };
 
-// fairseq's examples/quant_noise/transformer_quantization_config.yaml: its patterns match nothing (facts D3).
+// fairseq's examples/quant_noise/transformer_quantization_config.yaml: its patterns match nothing.
 constexpr char kReferenceYaml[] = R"(n_centroids:
     Linear:
         key: in_features

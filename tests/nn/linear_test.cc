@@ -312,7 +312,7 @@ TEST_F(LinearTest, InputOfAnotherWidthNamesTheLayer) {
   }
 }
 
-// facts D1: with noise that destroys the stored weight this regression diverges (relative error 1.5 and
+// With noise that destroys the stored weight this regression diverges (relative error 1.5 and
 // growing).
 double regression_error(at::ScalarType type, uint32_t micro_batches) {
   torch::manual_seed(3);

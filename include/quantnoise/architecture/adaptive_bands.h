@@ -1,5 +1,5 @@
 #pragma once
-// The bands of an adaptive vocabulary (Baevski and Auli 2019; facts 6.4): frequent words first, in wide
+// The bands of an adaptive vocabulary (Baevski and Auli 2019): frequent words first, in wide
 // tables.
 
 #include <cstdint>

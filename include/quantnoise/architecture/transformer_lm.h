@@ -1,5 +1,5 @@
 #pragma once
-// The options of fairseq's transformer_lm as model files store them (names and defaults as facts 6.4): what
+// The options of fairseq's transformer_lm as model files store them (its names and defaults): what
 // both wings build the model from.
 
 #include <cstdint>

@@ -30,7 +30,8 @@ class MappedFile {
 };
 
 /// Writes to `path` + a temporary suffix in the same folder; commit() syncs and renames over `path`.
-/// Without commit() (an exception, say) the temporary file is removed and `path` stays as it was.
+/// Without commit() (an exception, say) the temporary file is removed and `path` stays as it was; after a
+/// failed write() commit() fails, too.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -47,6 +48,7 @@ class AtomicFile {
 
  private:
   void flush();
+  void abandon();
 
   std::string path_;
   std::string temporary_path_;

@@ -71,7 +71,8 @@ inline uint64_t bernoulli_threshold(double p) {
 /// A sequential generator on top of philox for shuffles and initial choices; the same everywhere for a seed.
 class SequentialRandom {
  public:
-  explicit SequentialRandom(uint64_t seed, std::string_view name = "") : stream_(seed, hash_name(name), 0, 0) {}
+  explicit SequentialRandom(uint64_t seed, std::string_view name = "")
+      : stream_(seed, hash_name(name), 0, 0) {}
 
   uint32_t next() { return stream_.bits(position_++); }
   /// Uniform integer in [0, bound), without modulo bias; bound > 0.

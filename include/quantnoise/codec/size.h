@@ -1,6 +1,6 @@
 #pragma once
 // Size arithmetic: the true bytes of a representation, and the figures of fairseq's SizeTracker for
-// comparison with the paper (facts: all in MiB = 2^20 bytes; fractional index bits counted as if packed; fp16
+// comparison with the paper (all in MiB = 2^20 bytes; fractional index bits counted as if packed; fp16
 // centroids; the rest fp32).
 
 #include <cstdint>

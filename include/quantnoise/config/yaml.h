@@ -35,7 +35,7 @@ struct LayerParameter {
 /// Layer type ("Linear", "Embedding", "Conv2d") → parameter.
 using LayerParameters = std::map<std::string, LayerParameter>;
 
-/// A product quantization, with the keys of fairseq's configuration files (facts 5.4).
+/// A product quantization, with the keys of fairseq's configuration files.
 struct QuantizationConfig {
   LayerParameters n_centroids;
   LayerParameters block_sizes;

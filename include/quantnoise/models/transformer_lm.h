@@ -1,5 +1,5 @@
 #pragma once
-// fairseq's transformer_lm on weight slots: module names and initialisation as facts 6.4.
+// fairseq's transformer_lm on weight slots: module names and initialisation are fairseq's.
 
 #include <torch/torch.h>
 

@@ -36,8 +36,8 @@ struct AttentionCache {
   at::Tensor value;
 };
 
-/// Self-attention. Initialisation: q, k, v xavier uniform with gain 1/√2, out_proj xavier, out bias 0
-/// (facts 6.4).
+/// Self-attention. Initialisation: q, k, v xavier uniform with gain 1/√2, out_proj xavier, out bias 0,
+/// as in fairseq.
 class MultiheadAttentionImpl : public torch::nn::Module {
  public:
   explicit MultiheadAttentionImpl(const MultiheadAttentionOptions& options);

@@ -1,5 +1,5 @@
 #pragma once
-// LayerDrop (facts 6.8): whole layers are left out while training.
+// LayerDrop (Fan, Grave and Joulin 2020): whole layers are left out while training.
 
 #include <cstdint>
 #include <string>

@@ -1,5 +1,5 @@
 #pragma once
-// Position embeddings: sinusoidal and learned (facts 6.4).
+// Position embeddings: sinusoidal and learned, as fairseq counts them.
 
 #include <torch/torch.h>
 

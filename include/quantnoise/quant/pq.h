@@ -1,5 +1,5 @@
 #pragma once
-// Iterative product quantization by stages (facts 2.5, 5.4): plan, then exchange the slots' representations.
+// Iterative product quantization by stages: plan, then exchange the slots' representations.
 
 #include <torch/torch.h>
 

@@ -44,7 +44,7 @@ struct NoiseOptions {
   bool active() const { return blocks_active() || scalar_active(); }
 };
 
-/// Int-N quantization of a weight whose fp32 original goes on being trained (facts 2.3).
+/// Int-N quantization of a weight whose fp32 original goes on being trained.
 struct ScalarOptions {
   int bits = 8;  ///< 2 … 8
   codec::Observer observer = codec::Observer::kHistogram;

@@ -1,5 +1,5 @@
 #pragma once
-// Scalar (int-N) quantization of a model's weights in place (facts 5.3; the formulas: codec/affine.h).
+// Scalar (int-N) quantization of a model's weights in place (the formulas: codec/affine.h).
 
 #include <torch/torch.h>
 

@@ -3,7 +3,8 @@
 //
 //   auto model = runtime::LanguageModel::open("compressed.qn");
 //   runtime::Session session(model);
-//   for (const auto& text : runtime::generate_text(session, {"In the beginning"}, {})) …
+//   const std::vector<std::string> prompts = {"In the beginning"};
+//   for (const auto& texts : runtime::generate_text(session, prompts, {})) …
 //
 // (runtime/generate.h, runtime/score.h). Dense, affine and product-quantized files run alike, on the codes.
 

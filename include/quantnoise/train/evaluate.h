@@ -1,5 +1,5 @@
 #pragma once
-// Evaluation of language models (fairseq_cli/eval_lm.py; facts 6.10). The trainer's validation and `qn
+// Evaluation of language models (fairseq_cli/eval_lm.py). The trainer's validation and `qn
 // eval-lm` both sum log-probabilities here, so that their numbers agree.
 
 #include <torch/torch.h>

@@ -1,5 +1,5 @@
 #pragma once
-// Learning rate schedules with fairseq's definitions (facts 6.6).
+// Learning rate schedules with fairseq's definitions.
 
 #include <cstdint>
 #include <map>

@@ -1,5 +1,5 @@
 #pragma once
-// Smaller models by leaving out layers (LayerDrop's second half; facts 6.8).
+// Smaller models by leaving out layers (LayerDrop's second half).
 
 #include <cstdint>
 #include <vector>

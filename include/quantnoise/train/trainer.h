@@ -1,5 +1,5 @@
 #pragma once
-// One update at a time: forward and backward passes of some batches, clipping, optimizer step (facts 6.7).
+// One update at a time: forward and backward passes of some batches, clipping, optimizer step.
 
 #include <torch/torch.h>
 

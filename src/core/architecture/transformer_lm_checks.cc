@@ -26,7 +26,7 @@ void check_sharing(const TransformerLmOptions& options) {
              options.share_layers, ", expected a divisor of the ", options.decoder_layers, " decoder-layers");
 }
 
-// What the reference asserts of ties (facts 6.4).
+// What fairseq asserts of ties.
 void check_ties(const TransformerLmOptions& options) {
   QN_REQUIRE(options.has_adaptive_softmax() && options.adaptive_input, ErrorKind::kConfig,
              "tie-adaptive-weights: expected adaptive-input and adaptive-softmax-cutoff with it");

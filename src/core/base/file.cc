@@ -62,9 +62,11 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   if (descriptor_ < 0) fail_io("write", temporary_path_, errno);
 }
 
-AtomicFile::~AtomicFile() {
+AtomicFile::~AtomicFile() { abandon(); }
+
+void AtomicFile::abandon() {
   if (descriptor_ < 0) return;
-  ::close(descriptor_);
+  ::close(std::exchange(descriptor_, -1));
   ::unlink(temporary_path_.c_str());
 }
 
@@ -73,17 +75,21 @@ void AtomicFile::flush() {
   while (done < buffer_.size()) {
     const ssize_t count = ::write(descriptor_, buffer_.data() + done, buffer_.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail_io("write", path_, errno);
+    if (count < 0) {
+      const int error_number = errno;
+      abandon();
+      fail_io("write", path_, error_number);
+    }
     done += static_cast<size_t>(count);
   }
   buffer_.clear();
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
-  size_ += bytes.size();
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), kPieceBytes - buffer_.size()));
     buffer_.insert(buffer_.end(), part.begin(), part.end());
+    size_ += part.size();
     bytes = bytes.subspan(part.size());
     if (buffer_.size() == kPieceBytes) flush();
   }

@@ -29,9 +29,9 @@ constexpr int kBlocksAhead[] = {32, 22, 14, 6};
 /// Blocks that two planes take in turn.
 constexpr int kBlocksInTurn = 16;
 
-/// kOnce: nobody reads these codes again soon, so they need not push the tables out of the second-level
-/// cache: for kernels that wait for memory. kNone: there are so few that they came while the tables were
-/// built.
+/// kToKeep: into all caches. kOnce: nobody reads these codes again soon, so they need not push the tables out
+/// of the second-level cache; a gain only for kernels that wait for memory. kNone: for a few rows, whose
+/// codes came while the tables were built, or whose heads were fetched.
 enum class Fetch { kOnce, kToKeep, kNone };
 
 template <Fetch kFetch>

@@ -9,7 +9,7 @@ namespace {
 /// Byte permutes over two registers each: the lower and the upper half of the entries, one of them chosen by
 /// the top bit of the code.
 struct PermuteTable {
-  static constexpr bool kWaitsForMemory = true;
+  static constexpr bool kWaitsForMemory = true;  // codes are looked up faster than they come
 
   explicit PermuteTable(const uint8_t* bytes)
       : lower{load_ints(bytes), load_ints(bytes + 64)},

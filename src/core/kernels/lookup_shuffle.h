@@ -10,11 +10,11 @@ namespace quantnoise::kernels {
 namespace {
 
 struct ShuffleTable {
-  static constexpr bool kWaitsForMemory = false;
+  static constexpr bool kWaitsForMemory = false;  // codes come faster than they are looked up
 
   explicit ShuffleTable(const uint8_t* bytes) : rows(bytes) {}
 
-  /// Row by row, so that a row is in a register for all vectors and then no longer.
+  /// Row by row: every row is loaded once for all vectors.
   template <int kVectors>
   void look_up(Ints (&values)[kVectors]) const {
     Ints index[kVectors], lower[kVectors], upper[kVectors];

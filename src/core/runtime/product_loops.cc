@@ -13,7 +13,7 @@ using kernels::kStepRows;
 
 // Steps whose codes lie in the second-level cache while several vectors look them up; and for one vector.
 constexpr int64_t kStripBytes = 256 * 1024;
-constexpr int kSmallestStrip = 4;  // kernels take up to four at once
+constexpr int kSmallestStrip = 8;  // kernels take up to eight at once
 constexpr int kLargestStrip = 64;
 // Codes that come into the cache while tables are built: what the memory gives in that time.
 constexpr int64_t kBytesAhead = 512 * 1024;
@@ -67,8 +67,8 @@ kernels::BytesAhead first_codes(const ProductCodes& codes, StepRange range, Arit
   // Tables of 8 bits are built in less time: every other step, and the beginnings of those between, so that
   // the memory has work later too.
   const int64_t beginning = std::min(kBeginningBytes, bytes);
-  return {codes.step(range.begin), std::min(kBytesAhead, (num_steps + 1) / 2 * (bytes + beginning)),
-          bytes + beginning, bytes - beginning};
+  const int64_t total = (num_steps + 1) / 2 * bytes + num_steps / 2 * beginning;
+  return {codes.step(range.begin), std::min(kBytesAhead, total), bytes + beginning, bytes - beginning};
 }
 
 void look_up(const ProductCodes& codes, StepRange range, std::span<const ProductTables::State* const> tables,

@@ -31,7 +31,7 @@ void load_originals(torch::nn::Module& model, const pack::ModelFile& file);
 /// Errors: kFormat; a hint when the file was saved without optimizer state.
 void load_optimizer_state(Optimizer& optimizer, const pack::ModelFile& file, int64_t num_updates);
 
-/// Which old checkpoints stay (facts 6.9); −1: all.
+/// Which old checkpoints stay; −1: all.
 struct Retention {
   int64_t interval_updates = -1;
   int64_t interval_updates_pattern = -1;

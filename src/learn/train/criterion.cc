@@ -6,7 +6,7 @@
 namespace quantnoise::train {
 namespace {
 
-/// Sum of −ln p(target) over all targets that are not padding (facts 6.3).
+/// Sum of −ln p(target) over all targets that are not padding.
 class CrossEntropy : public Criterion {
  public:
   explicit CrossEntropy(const CriterionOptions& options) : options_(options) {}

@@ -86,7 +86,7 @@ void declare_pq(OptionGroup& group) {
   group.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid over its blocks");
   group.choice(
       "pq-centroid-type", "fp16", {"fp16", "int8"},
-      "centroids in validation and in the model file; int8: one scale a codebook, and "
+      "centroids in validation and in the model file; int8: one scale a codebook, and in training "
       "--quant-noise-scalar goes on their elements. Those of a model that is started from become int8 too");
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Where a run starts from: nothing, a model's weights, or a checkpoint to go on with (facts 6.9).
+// Where a run starts from: nothing, a model's weights, or a checkpoint to go on with.
 
 #include <optional>
 #include <string>

@@ -12,7 +12,7 @@
 namespace quantnoise::train {
 namespace {
 
-/// Meters are rounded before they are compared, as the reference's are (facts 6.9).
+/// Meters are rounded before they are compared, as fairseq's are.
 double round_to(double value, int digits) {
   const double scale = std::pow(10.0, digits);
   return std::round(value * scale) / scale;

@@ -1,5 +1,5 @@
 #pragma once
-// Quantization by stages while training goes on (design 6, facts 5.4).
+// Quantization by stages while training goes on.
 
 #include <cstdint>
 #include <string>

@@ -1,4 +1,4 @@
-"""Golden values of adaptive input and adaptive softmax (facts 6.3, 6.4), written from scratch in plain torch, double
+"""Golden values of adaptive input and adaptive softmax, written from scratch in plain torch, double
 precision; and of small language models made of them with the layers of decoder.py beside this script.
 
 Band i of the words [start, end) has a table (end - start, dim / factor^i) and, at the input, a projection to the model's

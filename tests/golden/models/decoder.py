@@ -1,4 +1,4 @@
-"""Golden outputs of a fairseq-style decoder-only language model (facts 6.4), written from scratch in plain torch, double
+"""Golden outputs of a fairseq-style decoder-only language model, written from scratch in plain torch, double
 precision. Weights are a pattern anybody can regenerate: element i of the j-th parameter, names sorted, is
 scale(name) * sin(0.7 i + 1.3 j), plus 1 for weights of layer norms; padding rows are 0 in the tables listed as such.
 

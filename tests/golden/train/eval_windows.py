@@ -1,4 +1,4 @@
-"""Golden windows of an evaluation with --context-window (facts 6.10): which tokens are fed, in which order, from where on
+"""Golden windows of an evaluation with --context-window: which tokens are fed, in which order, from where on
 they are scored, and what a toy model makes of them. Restated on plain lists.
 
 --tokens-per-sample counts a sample and its context together: samples are cut to tokens_per_sample - context_window. Each

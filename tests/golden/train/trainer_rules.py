@@ -1,4 +1,4 @@
-"""Golden values of rules around the update (facts 6.7, 6.8): clipping over several tensors, the dynamic loss scale, and the
+"""Golden values of rules around the update: clipping over several tensors, the dynamic loss scale, and the
 names of layers after pruning. Restated in plain Python.
 
 Usage: trainer_rules.py [OUTPUT_FOLDER]   writes trainer_rules.json
