@@ -1,7 +1,9 @@
 #include "quantnoise/base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -98,6 +100,21 @@ TEST(AtomicFile, AFailingWriteKeepsTheOldFile) {
   EXPECT_NE(message.find("cannot write " + path), std::string::npos) << message;
   EXPECT_NE(message_of([&] { file.commit(); }), "") << "what was written is not whole";
   EXPECT_EQ(read_text_file(path), "old");
+  EXPECT_EQ(folder.count(), 1);
+}
+
+TEST(AtomicFile, APipeIsWrittenToAndStays) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("pipe");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_NE(message_of([&] { MappedFile::open(path); }).find("not a regular file"), std::string::npos);
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);
+  write_text_file(path, "text");
+  char read[8] = {};
+  EXPECT_EQ(::read(reader, read, sizeof(read)), 4);
+  EXPECT_STREQ(read, "text");
+  ::close(reader);
+  EXPECT_TRUE(std::filesystem::is_fifo(path));
   EXPECT_EQ(folder.count(), 1);
 }
 

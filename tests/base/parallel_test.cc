@@ -1,8 +1,11 @@
 #include "quantnoise/base/parallel.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <iostream>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -88,6 +91,24 @@ TEST(ThreadPool, WorkIsDoneByMoreThanOneThread) {
   });
   EXPECT_EQ(threads.size(), 2u);
 }
+
+// The limit is the address space, which sanitizers need for themselves.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(ThreadPool, SaysSoWhereTheSystemGivesFewerThreads) {
+  const auto try_many = [] {
+    const rlimit small{size_t{1} << 30, size_t{1} << 30};
+    if (::setrlimit(RLIMIT_AS, &small) != 0) _exit(2);
+    try {
+      const ThreadPool pool(1024);
+    } catch (const Error& error) {
+      std::cerr << error.what();
+      _exit(0);
+    }
+    _exit(1);
+  };
+  EXPECT_EXIT(try_many(), ::testing::ExitedWithCode(0), "threads: the system gave [0-9]+, expected 1024");
+}
+#endif
 
 TEST(ThreadPool, RefusesNoThreads) { EXPECT_THROW(ThreadPool(0), Error); }
 

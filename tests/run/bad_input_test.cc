@@ -123,8 +123,14 @@ TEST_F(BadInput, PromptsAndTexts) {
   for (int i = 0; i < 12; ++i) long_prompt += "w5 ";
   expect_refused({"generate", model(), "--prompt", long_prompt}, 3,
                  "error: the prompt has 13 tokens, the model sees at most 12\n");
+  const Result second = run({"generate", model(), "--batch-size", "1"}, "w5\n" + long_prompt + "\n");
+  EXPECT_EQ(second.exit_code, 3);
+  EXPECT_EQ(second.err, "error: prompt 2 has 13 tokens, the model sees at most 12\n");
   expect_refused({"score", model(), "--text", write("empty.txt", "")}, 3,
                  "error: the text is empty: expected at least one line\n");
+  expect_refused(
+      {"score", model(), "--text", write("blank.txt", "\n"), "--sample-break-mode", "complete_doc"}, 3,
+      "error: found no token to score in 0 samples, expected at least one\n");
   expect_refused({"score", model(), "--text", write("binary", std::string("w5 w6\n\0w7", 9))}, 3,
                  "error: cannot score " + path("binary") + ": found a zero byte at 6, expected text\n");
   const Result missing = run({"score", model(), "--text", path("none.txt")});
@@ -132,6 +138,14 @@ TEST_F(BadInput, PromptsAndTexts) {
   const Result folder = run({"score", model(), "--data", path("none")});
   EXPECT_EQ(folder.exit_code, 1);
   EXPECT_THAT(folder.err, HasSubstr("there is no such folder"));
+}
+
+TEST_F(BadInput, ResultsThatCannotBeWrittenAreStillPrinted) {
+  const Result result =
+      run({"score", model(), "--text", write("t", "w5 w6\n"), "--results-json", path("none/results.json")});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out, HasSubstr("Perplexity: "));
+  EXPECT_THAT(result.err, HasSubstr("cannot write " + path("none/results.json") + ": No such file"));
 }
 
 TEST_F(BadInput, DataOfAnotherDictionary) {

@@ -84,6 +84,8 @@ TEST_P(CInterface, ScoresAreThoseOfTheSession) {
       ASSERT_EQ(qn_score_tokens(handle, tokens.data(), tokens.size(), log_probs.data()), QN_OK)
           << qn_last_error();
       EXPECT_EQ(log_probs, expected) << threads;
+      const int32_t padding[] = {5, 1};
+      EXPECT_EQ(qn_score_tokens(handle, padding, 2, log_probs.data()), QN_BAD_DATA);
       qn_session_close(handle);
     }
   }

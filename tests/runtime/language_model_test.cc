@@ -94,6 +94,18 @@ TEST_P(GoldenModel, ThroughAFile) {
   EXPECT_EQ(from_file.log_probs(texts_of(golden())), from_memory.log_probs(texts_of(golden())));
 }
 
+TEST(Session, AFailedStepEndsItsSequences) {
+  Session session(LanguageModel::from_file(golden_file(golden_models().at("pq_tied")), "golden"));
+  const search::Tokens prompt = {2, 5};
+  session.start({&prompt, 1}, 2);
+  EXPECT_THROW(session.select(search::Tokens{0, 2}), Error);
+  EXPECT_THROW(session.advance(search::Tokens{5, -1}), Error);
+  EXPECT_THROW(session.advance(search::Tokens{5, 5}), Error) << "what the sequences have read is not known";
+  session.start({&prompt, 1}, 2);
+  EXPECT_EQ(session.advance(search::Tokens{5, 5}).size(),
+            2 * static_cast<size_t>(session.model().vocab_size()));
+}
+
 /// The error of a model with other options.
 std::string error_with(const json& changes) {
   pack::ModelFile file = golden_file(golden_models().at("pq_tied"));

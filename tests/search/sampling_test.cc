@@ -151,6 +151,22 @@ TEST(Generate, MoreSamplesDoNotChangeTheFirst) {
   EXPECT_NEAR(one[0].log_prob, -20 * std::log(6.0), 1e-6);
 }
 
+TEST(Generate, ABeamWithATinyTemperatureIsGreedy) {
+  CountingScorer scorer;
+  GenerateOptions options;
+  options.max_length = 5;
+  options.beam_size = 3;
+  for (const double temperature : {1.0, 1e-30, 1e-38, 1e-300}) {
+    options.sampling.temperature = temperature;
+    EXPECT_THAT(generate(scorer, std::vector<int64_t>{3}, options)[0].tokens, ElementsAre(4, 5, 0, 1, 2))
+        << temperature;
+  }
+  options.sampling.temperature = 1;
+  options.penalized_token = 0;
+  options.penalty = -1e300;
+  EXPECT_THROW(generate(scorer, std::vector<int64_t>{3}, options), Error);
+}
+
 TEST(Generate, RefusesOptionsOutOfRange) {
   CountingScorer scorer;
   GenerateOptions options;

@@ -52,6 +52,21 @@ TEST(PruneCheckpoints, KeepsMultiplesOfThePattern) {
             (std::set<std::string>{"checkpoint_1_20.qn", "checkpoint_1_40.qn", "checkpoint_1_50.qn"}));
 }
 
+TEST(CheckpointNames, AmongTheBestIsWhoIsNotWorseThanTheWorstKept) {
+  const test::TemporaryFolder folder;
+  Retention retention;
+  EXPECT_FALSE(is_among_best(folder.path(), retention, 1)) << "none are kept";
+  retention.best = 2;
+  touch(folder, {"checkpoint.best_loss_4.00.qn"});
+  EXPECT_TRUE(is_among_best(folder.path(), retention, 9)) << "there is room";
+  touch(folder, {"checkpoint.best_loss_5.00.qn"});
+  EXPECT_TRUE(is_among_best(folder.path(), retention, 4.5));
+  EXPECT_FALSE(is_among_best(folder.path(), retention, 5.5));
+  retention.maximize = true;
+  EXPECT_TRUE(is_among_best(folder.path(), retention, 4.5));
+  EXPECT_FALSE(is_among_best(folder.path(), retention, 3.5));
+}
+
 TEST(PruneCheckpoints, KeepsTheBest) {
   const test::TemporaryFolder folder;
   touch(folder,

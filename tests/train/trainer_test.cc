@@ -14,6 +14,12 @@ namespace {
 
 using testing::HasSubstr;
 
+// LibTorch's generator starts differently in every process: these tests draw the same numbers in every run.
+class Seed : public testing::Environment {
+  void SetUp() override { torch::manual_seed(1); }
+};
+[[maybe_unused]] const auto* const kSeed = testing::AddGlobalTestEnvironment(new Seed);
+
 /// A table of logits: row = token seen. A second parameter can spoil the gradient.
 class TableModel : public models::LanguageModel {
  public:

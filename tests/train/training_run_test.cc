@@ -150,11 +150,45 @@ TEST_F(TrainingRun, ModelFileIsTheBestCheckpointWithoutTrainingState) {
 
 TEST_F(TrainingRun, PatienceEndsTheRun) {
   // Without learning there is no gain after the first validation.
-  const RunResult run = train(
-      "run", {{"lr", "0"}, {"max-update", "100"}, {"validate-interval-updates", "2"}, {"patience", "3"}});
+  const Options options = {
+      {"lr", "0"}, {"max-update", "100"}, {"validate-interval-updates", "2"}, {"patience", "3"}};
+  const RunResult run = train("run", options);
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_EQ(run.events("done").at(0).at("updates"), 8);
   EXPECT_THAT(run.text(), HasSubstr("no gain in the last 3 validations"));
+  EXPECT_EQ(train("run", options).events("done").at(0).at("updates"), 8) << "the same again trains no more";
+}
+
+TEST_F(TrainingRun, AFileTellsHowItsTargetsWereCut) {
+  train("dense", {{"max-update", "1"}});
+  base::write_text_file(path("recipe.yaml"),
+                        "optimizer: adamw\nlr: 0.01\nmax-tokens: 128\nmax-update: 1\nthreads: 1\n"
+                        "log-format: json\noutput-dictionary-size: 20\n");
+  train_recipe(path("recipe.yaml"), "more", {{"restore-file", path("dense/model.qn")}});
+  const auto history = nlohmann::json::parse(pack::read_model_file(path("more/model.qn")).history_json);
+  EXPECT_EQ(history.at("task").at("tokens_per_sample"), 16) << "what the model has, not the option's default";
+  EXPECT_EQ(history.at("task").at("output_dictionary_size"), 20);
+}
+
+// A better model of an earlier run in the same folder is not taken for one of this run.
+TEST_F(TrainingRun, TheBestIsOneOfThisRun) {
+  train("good");
+  const auto earlier = weights(path("good/model.qn"));
+  train("other", {{"max-update", "2"}});
+  train("good", {{"restore-file", path("other/checkpoint_last.qn")},
+                 {"max-update", "3"},
+                 {"disable-validation", "true"}});
+  EXPECT_NE(weights(path("good/model.qn")), earlier);
+}
+
+TEST_F(TrainingRun, PolynomialDecayHasNoAnnealingByEpochs) {
+  EXPECT_THAT(error_of("x", {{"lr-scheduler", "polynomial_decay"}, {"force-anneal", "2"}}),
+              HasSubstr("polynomial_decay with --force-anneal"));
+}
+
+TEST_F(TrainingRun, AnEmptyQuantizationConfigurationIsRefused) {
+  EXPECT_THAT(error_of("x", {{"quantization-config-path", ""}}),
+              HasSubstr("--quantization-config-path: found ''"));
 }
 
 TEST_F(TrainingRun, KeepsTheCheckpointsAskedFor) {

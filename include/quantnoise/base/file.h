@@ -31,7 +31,8 @@ class MappedFile {
 
 /// Writes to `path` + a temporary suffix in the same folder; commit() syncs and renames over `path`.
 /// Without commit() (an exception, say) the temporary file is removed and `path` stays as it was; after a
-/// failed write() commit() fails, too.
+/// failed write() commit() fails, too. A device, a pipe or a standard stream (/dev/stdout) is written to as
+/// it is.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);

@@ -83,7 +83,7 @@ QN_API qn_status qn_model_open(const char* path, qn_model** model);
 /* The same from memory, which is copied. `name` stands for the path in messages. */
 QN_API qn_status qn_model_open_memory(const void* bytes, size_t num_bytes, const char* name,
                                       qn_model** model);
-/* Sessions go on until they are closed themselves. NULL is allowed, and closing twice has no effect. */
+/* Sessions go on until they are closed themselves. NULL and closing twice: as for qn_session_close. */
 QN_API void qn_model_close(qn_model* model);
 
 typedef struct qn_model_info {
@@ -136,10 +136,11 @@ typedef struct qn_session_options {
 /* options: NULL for the defaults. The session keeps the model. */
 QN_API qn_status qn_session_open(const qn_model* model, const qn_session_options* options,
                                  qn_session** session);
-/* NULL is allowed, and closing twice has no effect. */
+/* NULL is allowed, and closing twice has no effect unless a new handle got the address in between. */
 QN_API void qn_session_close(qn_session* session);
 
-/* log_probs[i] = ln p(tokens[i] | </s>, tokens[0], …, tokens[i - 1]), room for num_tokens. */
+/* log_probs[i] = ln p(tokens[i] | </s>, tokens[0], …, tokens[i - 1]), room for num_tokens. Padding is
+ * refused. */
 QN_API qn_status qn_score_tokens(qn_session* session, const int32_t* tokens, size_t num_tokens,
                                  float* log_probs);
 

@@ -30,8 +30,8 @@ class Task {
   /// options say; dropout rates are the options' in any case. Errors: kConfig for an explicit option that
   /// conflicts with the file, naming both; kData when the file's dictionary is not the data's.
   virtual std::shared_ptr<models::LanguageModel> build_model(const pack::ModelFile* file) const = 0;
-  /// What a model file tells about the task: one JSON object.
-  virtual std::string describe() const = 0;
+  /// What a file of a model with so many positions tells about the task: one JSON object.
+  virtual std::string describe(int64_t max_positions) const = 0;
 };
 
 /// Names for --task.

@@ -27,6 +27,13 @@ constexpr size_t kPieceBytes = size_t{2} << 20;
   throw Error(ErrorKind::kIo, str_cat("cannot ", what, " ", path, ": ", std::strerror(error_number)));
 }
 
+// A device, a pipe, or a name for one of the process's own streams: written to, never replaced.
+bool is_stream(const std::string& path) {
+  if (path.starts_with("/dev/std") || path.starts_with("/dev/fd/")) return true;
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+}
+
 // Closes the descriptor at the end of the scope.
 struct Descriptor {
   int number;
@@ -38,7 +45,7 @@ struct Descriptor {
 }  // namespace
 
 MappedFile MappedFile::open(const std::string& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};  // a pipe does not wait
   if (file.number < 0) fail_io("read", path, errno);
   struct stat status {};
   if (::fstat(file.number, &status) != 0) fail_io("read", path, errno);
@@ -57,9 +64,13 @@ MappedFile MappedFile::open(const std::string& path) {
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
-  temporary_path_ = str_cat(path_, ".tmp", ::getpid());
-  descriptor_ = ::open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail_io("write", temporary_path_, errno);
+  if (is_stream(path_)) {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+  } else {
+    temporary_path_ = str_cat(path_, ".tmp", ::getpid());
+    descriptor_ = ::open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  }
+  if (descriptor_ < 0) fail_io("write", path_, errno);
 }
 
 AtomicFile::~AtomicFile() { abandon(); }
@@ -67,7 +78,7 @@ AtomicFile::~AtomicFile() { abandon(); }
 void AtomicFile::abandon() {
   if (descriptor_ < 0) return;
   ::close(std::exchange(descriptor_, -1));
-  ::unlink(temporary_path_.c_str());
+  if (!temporary_path_.empty()) ::unlink(temporary_path_.c_str());
 }
 
 void AtomicFile::flush() {
@@ -99,6 +110,10 @@ void AtomicFile::write(const std::string& text) { write(std::as_bytes(std::span(
 
 void AtomicFile::commit() {
   flush();
+  if (temporary_path_.empty()) {
+    if (::close(std::exchange(descriptor_, -1)) != 0) fail_io("write", path_, errno);
+    return;
+  }
   if (::fsync(descriptor_) != 0) fail_io("sync", path_, errno);
   const int closed = ::close(std::exchange(descriptor_, -1));
   if (closed != 0 || ::rename(temporary_path_.c_str(), path_.c_str()) != 0) {

@@ -75,6 +75,14 @@ struct ThreadPool::State {
   std::atomic<int> active{0};           ///< threads that work on the job
   std::atomic<bool> stopping{false};
 
+  void stop() {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      stopping = true;
+    }
+    wake.notify_all();
+    for (std::thread& thread : threads) thread.join();
+  }
   void thread_main() {
     uint64_t seen = 0;
     const auto has_news = [&] { return stopping || generation != seen; };
@@ -98,19 +106,19 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
   QN_REQUIRE(num_threads >= 1, ErrorKind::kUsage, "number of threads: found ", num_threads,
              ", expected at least 1");
-  for (int i = 1; i < num_threads; ++i) {
-    state_->threads.emplace_back([state = state_.get()] { state->thread_main(); });
+  try {
+    for (int i = 1; i < num_threads; ++i) {
+      state_->threads.emplace_back([state = state_.get()] { state->thread_main(); });
+    }
+  } catch (const std::exception& error) {
+    const size_t num_started = state_->threads.size() + 1;
+    state_->stop();
+    throw Error(ErrorKind::kFailed, str_cat("threads: the system gave ", num_started, ", expected ",
+                                            num_threads, ": ", error.what()));
   }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->wake.notify_all();
-  for (std::thread& thread : state_->threads) thread.join();
-}
+ThreadPool::~ThreadPool() { state_->stop(); }
 
 int ThreadPool::num_threads() const { return static_cast<int>(state_->threads.size()) + 1; }
 

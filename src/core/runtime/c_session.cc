@@ -1,5 +1,6 @@
 // The C interface: sessions, scores, generation.
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -102,10 +103,17 @@ qn_status qn_score_tokens(qn_session* session, const int32_t* tokens, size_t num
     rt::ScoredTokens text;
     text.target = rt::token_arguments(tokens, num_tokens);
     if (num_tokens == 0) return QN_OK;
+    QN_REQUIRE(std::count(text.target.begin(), text.target.end(), quantnoise::text::kPad) == 0,
+               quantnoise::ErrorKind::kData, "tokens: found padding (", quantnoise::text::kPad,
+               "), expected words");
     rt::require_pointer(log_probs, "log_probs");
     text.source = {QN_TOKEN_EOS};
     text.source.insert(text.source.end(), text.target.begin(), text.target.end() - 1);
     const auto scores = found->log_probs({&text, 1});
+    for (size_t i = 0; i < num_tokens; ++i) {
+      QN_REQUIRE(!std::isnan(scores.front()[i]), quantnoise::ErrorKind::kNumeric, "the score of token ", i,
+                 " is not a number");
+    }
     std::memcpy(log_probs, scores.front().data(), num_tokens * sizeof(float));
     return QN_OK;
   });

@@ -55,7 +55,7 @@ class Samples {
     blocks_.read_target(sample, std::span(tokens.target).last(count));
     if (options_.output_dictionary_size < 0) return tokens;
     for (int64_t& target : tokens.target) {
-      if (target >= options_.output_dictionary_size) target = text::kUnk;
+      if (target != text::kPad && target >= options_.output_dictionary_size) target = text::kUnk;
     }
     return tokens;
   }
@@ -137,6 +137,8 @@ ScoreResult score(Session& session, std::shared_ptr<const text::TokenStream> str
   }
   pass_batch();
   warn(result, max_positions);
+  QN_REQUIRE(result.sum.num_tokens > 0, ErrorKind::kData, "found no token to score in ", samples.size(),
+             " samples, expected at least one");
   return result;
 }
 

@@ -179,15 +179,26 @@ std::span<const float> Session::start(std::span<const search::Tokens> prompts, i
 
 std::span<const float> Session::advance(std::span<const int64_t> tokens) {
   State& s = *state_;
-  QN_INVARIANT(tokens.size() == s.sequences.size());
+  QN_REQUIRE(tokens.size() == s.sequences.size(), ErrorKind::kUsage, "advance: found ", tokens.size(),
+             " tokens, expected ", s.sequences.size(), ": one for each sequence");
   std::vector<Reading> readings;
   for (size_t i = 0; i < tokens.size(); ++i) readings.push_back({&s.sequences[i], tokens.subspan(i, 1)});
-  return s.read_last(readings);
+  try {
+    return s.read_last(readings);
+  } catch (...) {
+    s.sequences.clear();  // half of them may have read their token
+    throw;
+  }
 }
 
 void Session::select(std::span<const int64_t> parents) {
   std::vector<Sequence> selected;
-  for (const int64_t parent : parents) selected.push_back(state_->sequences.at(static_cast<size_t>(parent)));
+  const auto count = static_cast<int64_t>(state_->sequences.size());
+  for (const int64_t parent : parents) {
+    QN_REQUIRE(parent >= 0 && parent < count, ErrorKind::kUsage, "select: found the sequence ", parent,
+               ", expected 0 to ", count - 1);
+    selected.push_back(state_->sequences[static_cast<size_t>(parent)]);
+  }
   state_->sequences = std::move(selected);
 }
 

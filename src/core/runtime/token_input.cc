@@ -67,6 +67,11 @@ Positions::Positions(const TransformerLmOptions& options, Plan& plan)
   }
   QN_REQUIRE(dim_ >= 4, ErrorKind::kFormat, "sinusoidal positions: found ", dim_,
              " features, expected at least 4");
+  is_sinusoidal_ = true;
+}
+
+void Positions::prepare() {
+  if (!is_sinusoidal_) return;
   const int64_t half = dim_ / 2;
   const auto step = static_cast<float>(-std::log(10000.0) / static_cast<double>(half - 1));
   for (int64_t i = 0; i < half; ++i) frequencies_.push_back(std::exp(static_cast<float>(i) * step));

@@ -35,6 +35,8 @@ class TokenInput {
 class Positions {
  public:
   Positions(const architecture::TransformerLmOptions& options, Plan& plan);
+  /// Sinusoidal: takes memory by the number of features, so only when weights of that size have been found.
+  void prepare();
 
   /// Adds the vector of row `index` to out (dim); index: padding_idx + the number of tokens so far that are
   /// not padding, or padding_idx for padding.
@@ -43,6 +45,7 @@ class Positions {
  private:
   int64_t dim_;
   int64_t padding_idx_;
+  bool is_sinusoidal_ = false;
   std::optional<Embedding> table_;
   std::vector<float> frequencies_;  ///< sinusoidal: (dim / 2)
 };

@@ -25,6 +25,7 @@ TransformerDecoder::TransformerDecoder(const architecture::TransformerLmOptions&
   if (output_dim_ != dim_)
     project_out_ = plan.linear("decoder.project_out_dim", dim_, output_dim_, Bias::kNone);
   head_ = make_output_head(options, plan);
+  positions_.prepare();
 }
 
 TransformerDecoder::Layer TransformerDecoder::make_layer(int64_t number, Plan& plan) const {

@@ -74,13 +74,19 @@ class Beam : public Growth {
   /// The best 2 · beam_size continuations of one hypothesis: as many can end as go on.
   void collect(int64_t parent, std::span<const float> logits, std::vector<Candidate>& candidates) {
     const Hypothesis& hypothesis = live_[static_cast<size_t>(parent)];
-    scores_.assign(logits.begin(), logits.end());
-    for (float& score : scores_) score = static_cast<float>(score / options_.sampling.temperature);
+    scores_.clear();
+    // The best itself may be +infinity, and its difference to itself is not a number.
+    const float best = *std::max_element(logits.begin(), logits.end());
+    for (const float logit : logits) {
+      const double gap = (static_cast<double>(logit) - best) / options_.sampling.temperature;
+      scores_.push_back(logit == kImpossible ? logit : logit == best ? 0.0f : static_cast<float>(gap));
+    }
     const double normalizer = log_sum_exp(scores_);
     adjust_scores(options_, static_cast<int64_t>(hypothesis.sequence.tokens.size()), scores_);
     std::vector<Candidate> own;
     for (size_t i = 0; i < scores_.size(); ++i) {
       QN_REQUIRE(!std::isnan(scores_[i]), ErrorKind::kNumeric, "the score of token ", i, " is not a number");
+      QN_REQUIRE(scores_[i] != -kImpossible, ErrorKind::kNumeric, "the score of token ", i, " is infinite");
       if (scores_[i] == kImpossible) continue;
       own.push_back(
           {parent, static_cast<int64_t>(i), hypothesis.score + static_cast<double>(scores_[i]) - normalizer});

@@ -80,11 +80,13 @@ class Sampling : public Growth {
   std::vector<float> scores_;
 };
 
-void check_prompt(const Scorer& scorer, const Tokens& prompt) {
+/// number: of the prompt, from 1; 0: there is only one.
+void check_prompt(const Scorer& scorer, const Tokens& prompt, uint64_t number) {
   QN_REQUIRE(!prompt.empty(), ErrorKind::kData, "a prompt needs at least one token");
   const auto length = static_cast<int64_t>(prompt.size());
-  QN_REQUIRE(scorer.max_positions() <= 0 || length <= scorer.max_positions(), ErrorKind::kData,
-             "the prompt has ", length, " tokens, the model sees at most ", scorer.max_positions());
+  const std::string name = number == 0 ? "the prompt" : str_cat("prompt ", number);
+  QN_REQUIRE(scorer.max_positions() <= 0 || length <= scorer.max_positions(), ErrorKind::kData, name, " has ",
+             length, " tokens, the model sees at most ", scorer.max_positions());
 }
 
 /// One prompt on its way.
@@ -200,7 +202,9 @@ std::vector<std::vector<GeneratedSequence>> generate(Scorer& scorer, std::span<c
   check(options);
   QN_REQUIRE(!options.on_token || prompts.size() <= 1, ErrorKind::kConfig,
              "a callback for tokens follows one prompt, found ", prompts.size());
-  for (const Tokens& prompt : prompts) check_prompt(scorer, prompt);
+  const bool is_one = prompts.size() == 1 && options.prompt_number == 0;
+  for (size_t i = 0; i < prompts.size(); ++i)
+    check_prompt(scorer, prompts[i], is_one ? 0 : options.prompt_number + i + 1);
   std::vector<std::vector<GeneratedSequence>> results;
   const auto at_once = static_cast<size_t>(std::max<int64_t>(1, scorer.max_prompts()));
   for (size_t first = 0; first < prompts.size(); first += at_once) {

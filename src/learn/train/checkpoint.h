@@ -47,6 +47,10 @@ std::string epoch_checkpoint(int64_t epoch);
 std::string update_checkpoint(int64_t epoch, int64_t num_updates);
 std::string ranked_checkpoint(const std::string& metric, double value);
 
+/// Whether a checkpoint of this metric is one of the `retention.best` best of the folder; false where none
+/// are kept.
+bool is_among_best(const std::string& save_dir, const Retention& retention, double metric);
+
 /// Deletes what need not stay; files that are not checkpoints are never touched.
 void prune_checkpoints(const std::string& save_dir, const Retention& retention);
 

@@ -45,6 +45,14 @@ void remove_after(const std::vector<NumberedFile>& files, int64_t kept) {
   for (size_t i = static_cast<size_t>(kept); i < files.size(); ++i) remove_file(files[i].path);
 }
 
+/// The best first.
+std::vector<NumberedFile> find_ranked(const std::string& folder, const Retention& retention) {
+  std::vector<NumberedFile> files =
+      find_files(folder, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d\d)\.qn)"));
+  if (!retention.maximize) std::reverse(files.begin(), files.end());
+  return files;
+}
+
 }  // namespace
 
 Retention retention_options(const config::OptionValues& values) {
@@ -70,6 +78,14 @@ std::string ranked_checkpoint(const std::string& metric, double value) {
   return name.str();
 }
 
+bool is_among_best(const std::string& save_dir, const Retention& retention, double metric) {
+  if (retention.best <= 0) return false;
+  const std::vector<NumberedFile> files = find_ranked(save_dir, retention);
+  if (static_cast<int64_t>(files.size()) < retention.best) return true;
+  const double last = files[static_cast<size_t>(retention.best) - 1].number;
+  return retention.maximize ? metric >= last : metric <= last;
+}
+
 void prune_checkpoints(const std::string& save_dir, const Retention& retention) {
   if (retention.interval_updates > 0) {
     std::vector<NumberedFile> files = find_files(save_dir, R"(checkpoint_\d+_(\d+)\.qn)");
@@ -82,12 +98,7 @@ void prune_checkpoints(const std::string& save_dir, const Retention& retention) 
   }
   if (retention.last_epochs > 0)
     remove_after(find_files(save_dir, R"(checkpoint(\d+)\.qn)"), retention.last_epochs);
-  if (retention.best > 0) {
-    std::vector<NumberedFile> files =
-        find_files(save_dir, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d\d)\.qn)"));
-    if (!retention.maximize) std::reverse(files.begin(), files.end());
-    remove_after(files, retention.best);
-  }
+  if (retention.best > 0) remove_after(find_ranked(save_dir, retention), retention.best);
 }
 
 }  // namespace quantnoise::train

@@ -65,11 +65,13 @@ class LanguageModeling : public Task {
     return models::make_model(file->architecture, with_regularization(file->options_json, values_));
   }
 
-  std::string describe() const override {
-    return nlohmann::json{{"name", "language_modeling"},
-                          {"tokens_per_sample", values_.get_int("tokens-per-sample")},
-                          {"sample_break_mode", values_.get_string("sample-break-mode")}}
-        .dump();
+  std::string describe(int64_t max_positions) const override {
+    nlohmann::json task = {{"name", "language_modeling"},
+                           {"tokens_per_sample", tokens_per_sample(max_positions)},
+                           {"sample_break_mode", values_.get_string("sample-break-mode")}};
+    const int64_t size = values_.get_int("output-dictionary-size");
+    if (size >= 0) task["output_dictionary_size"] = size;
+    return task.dump();
   }
 
  private:

@@ -118,6 +118,8 @@ class PolynomialDecay : public LrScheduler {
         total_(options.total_num_update.value_or(options.max_update)) {
     QN_REQUIRE(total_ > 0, ErrorKind::kConfig,
                "--lr-scheduler polynomial_decay needs --total-num-update or --max-update");
+    QN_REQUIRE(!options.force_anneal, ErrorKind::kUnsupported,
+               "--lr-scheduler polynomial_decay with --force-anneal: the rate decays by updates alone");
     QN_REQUIRE(total_ >= warmup_, ErrorKind::kConfig, "--lr-scheduler polynomial_decay: --warmup-updates (",
                warmup_, ") exceeds the total number of updates (", total_, ")");
   }

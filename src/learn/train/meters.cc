@@ -26,7 +26,9 @@ double Meter::loss() const {
 void Meter::describe(Event& event) const {
   const auto updates = static_cast<double>(std::max<int64_t>(updates_, 1));
   const double seconds = std::max(seconds_, 1e-9);
-  event.add("loss", loss()).add("ppl", std::exp2(loss()));
+  // Of a token, also where the loss is that of a sentence.
+  const double token_loss = to_base2(loss_sum_ / static_cast<double>(std::max<int64_t>(tokens_, 1)));
+  event.add("loss", loss()).add("ppl", std::exp2(token_loss));
   event.add("wps", static_cast<double>(tokens_) / seconds)
       .add("ups", static_cast<double>(updates_) / seconds);
   event.add("wpb", static_cast<double>(tokens_) / updates)

@@ -145,9 +145,7 @@ void declare_schedule(config::OptionTable& table) {
   group.real("t-mult", "1", "cosine: every period is this many times as long as the one before").min(0);
   group.real("lr-shrink", "0.1", "factor of the learning rate from period to period, or at each annealing")
       .min(0);
-  group.integer("force-anneal", "", "fixed, polynomial_decay: anneals from this epoch on")
-      .unit("epochs")
-      .min(0);
+  group.integer("force-anneal", "", "fixed: anneals from this epoch on").unit("epochs").min(0);
   group.real("end-learning-rate", "0.0", "polynomial_decay: learning rate at the end").min(0);
   group.real("power", "1.0", "polynomial_decay: exponent").min(0);
   group.integer("total-num-update", "", "polynomial_decay: updates until the end; default: max-update")

@@ -35,7 +35,7 @@ bool Session::epoch_allowed() const {
   const int64_t max_update = values_.get_int("max-update");
   if (max_epoch > 0 && iterator_->epoch() > max_epoch) return false;
   if (max_update > 0 && trainer_->num_updates() >= max_update) return false;
-  return true;
+  return !patience_is_over();
 }
 
 int Session::run() {
@@ -146,7 +146,7 @@ bool Session::after_update() {
   if (due.end_of_stage) end_stage(validation);
   if (due.end_of_epoch) end_epoch(validation);
   stopped_ = stop_requested_ && stop_requested_();
-  if (due.save || stopped_ || (validation && validation->is_best)) save(due, epoch, validation);
+  if (due.save || stopped_ || validation) save(due, epoch, validation);
   const bool finished = due.limit_reached || out_of_patience;
   if (finished) stopped_ = false;
   return finished || stopped_;
@@ -201,7 +201,7 @@ void Session::end_epoch(const std::optional<Validation>& validation) {
   progress_.event(event);
   epoch_meter_.reset();
   trainer_->scheduler().end_epoch(iterator_->epoch(),
-                                  validation ? std::optional<double>(validation->loss) : std::nullopt,
+                                  validation ? std::optional<double>(validation->metric) : std::nullopt,
                                   trainer_->num_updates());
   if (task_->num_data_shards() > 1) {
     open_epoch(iterator_->epoch() + 1);

@@ -79,7 +79,7 @@ pack::ModelFile Session::packed_model() const {
 
 std::string Session::history_json() const {
   nlohmann::ordered_json history;
-  history["task"] = nlohmann::ordered_json::parse(task_->describe());
+  history["task"] = nlohmann::ordered_json::parse(task_->describe(model_->max_positions()));
   history["updates"] = trainer_->num_updates();
   history["noise"] = {{"kind", values_.get_string("quant-noise-kind")},
                       {"probability", values_.get_float("quant-noise-pq")},
@@ -133,12 +133,10 @@ std::vector<std::string> Session::checkpoint_names(const Due& due, int64_t epoch
   if (!due.end_of_epoch && interval > 0 && trainer_->num_updates() % interval == 0) {
     names.push_back(update_checkpoint(epoch, trainer_->num_updates()));
   }
-  if (validation && validation->is_best) {
-    names.emplace_back(kBestCheckpoint);
-    if (values_.get_int("keep-best-checkpoints") > 0) {
-      names.push_back(ranked_checkpoint(values_.get_string("best-checkpoint-metric"), validation->metric));
-    }
-  }
+  if (validation && validation->is_best) names.emplace_back(kBestCheckpoint);
+  const Retention retention = retention_options(values_);
+  if (validation && is_among_best(save_dir_, retention, validation->metric))
+    names.push_back(ranked_checkpoint(retention.metric, validation->metric));
   // A stop request leaves a checkpoint in any case: nobody wants the work to be lost.
   if ((due.save && !values_.get_bool("no-last-checkpoints")) || stopped_) names.emplace_back(kLastCheckpoint);
   return names;
@@ -165,6 +163,14 @@ uint64_t Session::write_model(const std::string& path, pack::ModelFile file) {
   return pack::write_model_file(path, file).file_bytes;
 }
 
+// One of an earlier run in the same folder is not meant.
+bool Session::has_best_checkpoint() const {
+  const std::string path = in_save_dir(kBestCheckpoint);
+  if (!progress_state_.best_metric || !base::file_exists(path)) return false;
+  const pack::ModelFile file = pack::read_model_file(path);
+  return training_state_from_json(file.training_json).best_metric == progress_state_.best_metric;
+}
+
 void Session::finish() {
   const std::vector<std::string> unreached = activations_.layers_without_range();
   if (!unreached.empty()) {
@@ -174,8 +180,7 @@ void Session::finish() {
   }
   Event event{"done", {{"updates", trainer_->num_updates()}, {"epochs", epochs_done()}}};
   // Stages end with the weights they end with; a plain run gives its best.
-  const bool use_best =
-      !stages_ && !no_save_ && progress_state_.best_loss && base::file_exists(in_save_dir(kBestCheckpoint));
+  const bool use_best = !stages_ && !no_save_ && has_best_checkpoint();
   std::optional<double> loss;
   if (use_best) loss = progress_state_.best_loss;
   if (stages_ && !stages_->state().records.empty()) loss = stages_->current_record().valid_loss;

@@ -132,6 +132,8 @@ void Session::quantize_weights() {
 
 void Session::build_stages() {
   const std::string& path = values_.get_string("quantization-config-path");
+  QN_REQUIRE(!path.empty() || !values_.is_explicit("quantization-config-path"), ErrorKind::kConfig,
+             "--quantization-config-path: found '', expected a file, recipes/ipq.yaml for example");
   if (path.empty()) return;
   const config::QuantizationConfig config = config::load_quantization_config(path);
   const quant::PqOptions options = pq_options(values_);

@@ -69,6 +69,19 @@ void print_word_stats(const std::vector<search::WordStat>& stats) {
   }
 }
 
+namespace {
+
+void print_line(const EvaluationSummary& summary) {
+  const auto tokens = static_cast<double>(summary.sum.num_tokens);
+  print_message(str_cat("evaluated ", summary.sum.num_tokens, " tokens of ", summary.text, " in ",
+                        fixed(summary.seconds, 1), " s (", fixed(tokens / std::max(summary.seconds, 1e-9), 0),
+                        " tokens/s, ", summary.precision, ")"));
+  print_result(str_cat("Loss (base 2): ", fixed(summary.sum.loss(), 4),
+                       ", Perplexity: ", fixed(summary.sum.perplexity(), 2)));
+}
+
+}  // namespace
+
 void print_summary(const config::OptionValues& values, const EvaluationSummary& summary) {
   const std::string text = json_text(json_object({
       {"path", summary.path},
@@ -84,18 +97,9 @@ void print_summary(const config::OptionValues& values, const EvaluationSummary& 
       {"precision", summary.precision},
       {"seconds", summary.seconds},
   }));
+  values.get_string("log-format") == "json" ? print_result(text) : print_line(summary);
   if (!values.get_string("results-json").empty())
     base::write_text_file(values.get_string("results-json"), text + "\n");
-  if (values.get_string("log-format") == "json") {
-    print_result(text);
-    return;
-  }
-  const auto tokens = static_cast<double>(summary.sum.num_tokens);
-  print_message(str_cat("evaluated ", summary.sum.num_tokens, " tokens of ", summary.text, " in ",
-                        fixed(summary.seconds, 1), " s (", fixed(tokens / std::max(summary.seconds, 1e-9), 0),
-                        " tokens/s, ", summary.precision, ")"));
-  print_result(str_cat("Loss (base 2): ", fixed(summary.sum.loss(), 4),
-                       ", Perplexity: ", fixed(summary.sum.perplexity(), 2)));
 }
 
 }  // namespace quantnoise::tool

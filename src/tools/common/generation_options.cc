@@ -1,5 +1,6 @@
 #include "tools/common/generation_options.h"
 
+#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -74,7 +75,10 @@ std::vector<std::string> Prompts::next(size_t count) {
   while (prompts.size() < count) {
     if (from_stdin_) {
       std::string line;
-      if (!std::getline(std::cin, line)) break;
+      if (!std::getline(std::cin, line)) {
+        QN_REQUIRE(std::ferror(stdin) == 0, ErrorKind::kIo, "cannot read standard input");
+        break;
+      }
       prompts.push_back(std::move(line));
     } else {
       if (position_ == given_.size()) break;
