@@ -117,6 +117,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{"empty_stage", "layers_to_quantize: [\"\"]\n", "empty regular expression"},
         BadText{"bad_regex", "layers_to_quantize:\n  - fc[12\n",
                 "q.yaml:2:5: layers_to_quantize: 'fc[12' is not a regular expression"},
+        BadText{"number_without_end", "layers_to_quantize:\n  - fc\\1234567890\n",
+                "q.yaml:2:5: layers_to_quantize: 'fc\\1234567890': found a number of 10 digits, expected at "
+                "most 9"},
         BadText{"top_is_a_list", "- a\n", "found a list, expected a map"}),
     [](const auto& info) { return std::string(info.param.label); });
 

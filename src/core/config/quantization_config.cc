@@ -13,6 +13,8 @@ constexpr int kMaxCentroids = 65536;
 constexpr int kMaxBlockSize = 65536;
 // std::regex goes one call deeper for every open bracket.
 constexpr size_t kMaxPattern = 1000;
+// It reads numbers (of groups, of repetitions) without looking whether they fit.
+constexpr int kMaxDigits = 9;
 
 const std::vector<std::string>& layer_types() {
   static const std::vector<std::string> kTypes = {"Linear", "Embedding", "Conv2d"};
@@ -52,6 +54,15 @@ LayerParameters parse_section(const YamlFile& file, const YAML::Node& node, cons
   return parameters;
 }
 
+int longest_number(const std::string& pattern) {
+  int longest = 0, digits = 0;
+  for (const char c : pattern) {
+    digits = c >= '0' && c <= '9' ? digits + 1 : 0;
+    longest = std::max(longest, digits);
+  }
+  return longest;
+}
+
 std::vector<std::string> parse_stages(const YamlFile& file, const YAML::Node& node) {
   const std::string what = "layers_to_quantize";
   if (!node.IsSequence())
@@ -64,6 +75,10 @@ std::vector<std::string> parse_stages(const YamlFile& file, const YAML::Node& no
     if (length > kMaxPattern) {
       file.fail(item, str_cat(what, ": found a regular expression of ", length,
                               " characters, expected at most ", kMaxPattern));
+    }
+    if (longest_number(stages.back()) > kMaxDigits) {
+      file.fail(item, str_cat(what, ": '", stages.back(), "': found a number of ",
+                              longest_number(stages.back()), " digits, expected at most ", kMaxDigits));
     }
     try {
       const std::regex compiled(stages.back(), std::regex::ECMAScript);
