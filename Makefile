@@ -43,7 +43,7 @@ quality-scalar: program  ## int8 and int4: after training, with noise in trainin
 wikitext2: program  ## kinds of noise compared on WikiText-2 (TEXT=FOLDER with its three files; some four hours)
 	python3 scripts/wikitext2.py --text $(TEXT) --out build/wikitext2
 
-full-size: program  ## the paper's commands with its 247 million weights, one update each (8 GiB of memory, some 10 minutes)
+full-size: program  ## the paper's commands with its 247 million weights, one update each (10 GiB of memory, some 10 minutes)
 	scripts/demo_text --out build/demo/text --train-share 7
 	scripts/full_size.py --text build/demo/text --out build/full-size
 
