@@ -59,11 +59,17 @@ TEST(AtomicFile, AnExceptionKeepsTheOldFile) {
   EXPECT_EQ(folder.count(), 1) << "the temporary file must be gone";
 }
 
+/// Letters of which every 977th differs.
+std::string large_text(size_t size) {
+  std::string text(size, 'a');
+  for (size_t i = 0; i < size; i += 977) text[i] = static_cast<char>('a' + i % 26);
+  return text;
+}
+
 TEST(AtomicFile, LargeContent) {
   const TemporaryFolder folder;
   const std::string path = folder.file("large");
-  std::string text(3'500'001, 'a');
-  for (size_t i = 0; i < text.size(); i += 977) text[i] = static_cast<char>('a' + i % 26);
+  const std::string text = large_text(3'500'001);
   AtomicFile file(path);
   for (size_t begin = 0; begin < text.size(); begin += 100'000) file.write(text.substr(begin, 100'000));
   EXPECT_EQ(file.size(), text.size());
@@ -74,8 +80,7 @@ TEST(AtomicFile, LargeContent) {
 TEST(AtomicFile, OneWriteOfSeveralPieces) {
   const TemporaryFolder folder;
   const std::string path = folder.file("large");
-  std::string text(9'000'001, 'a');
-  for (size_t i = 0; i < text.size(); i += 977) text[i] = static_cast<char>('a' + i % 26);
+  const std::string text = large_text(9'000'001);
   AtomicFile file(path);
   file.write(text.substr(0, 11));
   file.write(text.substr(11));

@@ -6,15 +6,10 @@
 #include "quantnoise/codec/affine.h"
 #include "quantnoise/quant/context.h"
 #include "quantnoise/quant/representation.h"
+#include "seeded.h"
 
 namespace quantnoise::quant {
 namespace {
-
-// LibTorch's generator starts differently in every process: these tests draw the same numbers in every run.
-class Seed : public testing::Environment {
-  void SetUp() override { torch::manual_seed(1); }
-};
-[[maybe_unused]] const auto* const kSeed = testing::AddGlobalTestEnvironment(new Seed);
 
 ScalarOptions int_n(int bits, codec::Observer observer = codec::Observer::kTensor) {
   ScalarOptions options;

@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "../quant/seeded.h"
 #include "golden_file.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/context.h"
@@ -13,12 +14,6 @@ namespace quantnoise::train {
 namespace {
 
 using testing::HasSubstr;
-
-// LibTorch's generator starts differently in every process: these tests draw the same numbers in every run.
-class Seed : public testing::Environment {
-  void SetUp() override { torch::manual_seed(1); }
-};
-[[maybe_unused]] const auto* const kSeed = testing::AddGlobalTestEnvironment(new Seed);
 
 /// A table of logits: row = token seen. A second parameter can spoil the gradient.
 class TableModel : public models::LanguageModel {

@@ -56,10 +56,12 @@ class LanguageModel {
   std::unique_ptr<State> state_;
 };
 
+inline constexpr int kMostThreads = 1024;
+
 struct SessionOptions {
   Arithmetic arithmetic = Arithmetic::kPrecise;
   Method method = Method::kAuto;  ///< of products with product codes
-  int num_threads = 1;            ///< results do not depend on it
+  int num_threads = 1;            ///< 1 … kMostThreads; results do not depend on it
   /// Bound of the buffers between layers. More of it lets more tokens of a prompt pass at once.
   int64_t work_bytes = int64_t{1} << 20;
   /// Called for every product of a linear layer, in the calling thread: to measure what a model's inputs are.

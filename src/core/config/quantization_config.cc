@@ -76,9 +76,10 @@ std::vector<std::string> parse_stages(const YamlFile& file, const YAML::Node& no
       file.fail(item, str_cat(what, ": found a regular expression of ", length,
                               " characters, expected at most ", kMaxPattern));
     }
-    if (longest_number(stages.back()) > kMaxDigits) {
-      file.fail(item, str_cat(what, ": '", stages.back(), "': found a number of ",
-                              longest_number(stages.back()), " digits, expected at most ", kMaxDigits));
+    const int digits = longest_number(stages.back());
+    if (digits > kMaxDigits) {
+      file.fail(item, str_cat(what, ": '", stages.back(), "': found a number of ", digits,
+                              " digits, expected at most ", kMaxDigits));
     }
     try {
       const std::regex compiled(stages.back(), std::regex::ECMAScript);

@@ -20,8 +20,8 @@ struct Sequence {
 };
 
 std::unique_ptr<base::ParallelFor> make_pool(int num_threads) {
-  QN_REQUIRE(num_threads >= 1 && num_threads <= 1024, ErrorKind::kConfig, "threads: found ", num_threads,
-             ", expected 1 to 1024");
+  QN_REQUIRE(num_threads >= 1 && num_threads <= kMostThreads, ErrorKind::kConfig, "threads: found ",
+             num_threads, ", expected 1 to ", kMostThreads);
   if (num_threads == 1) return std::make_unique<base::SerialFor>();
   return std::make_unique<base::ThreadPool>(num_threads);
 }

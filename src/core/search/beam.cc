@@ -75,11 +75,10 @@ class Beam : public Growth {
   void collect(int64_t parent, std::span<const float> logits, std::vector<Candidate>& candidates) {
     const Hypothesis& hypothesis = live_[static_cast<size_t>(parent)];
     scores_.clear();
-    // The best itself may be +infinity, and its difference to itself is not a number.
     const float best = *std::max_element(logits.begin(), logits.end());
     for (const float logit : logits) {
-      const double gap = (static_cast<double>(logit) - best) / options_.sampling.temperature;
-      scores_.push_back(logit == kImpossible ? logit : logit == best ? 0.0f : static_cast<float>(gap));
+      const auto gap = static_cast<float>(gap_to_best(logit, best, options_.sampling.temperature));
+      scores_.push_back(logit == kImpossible ? logit : gap);
     }
     const double normalizer = log_sum_exp(scores_);
     adjust_scores(options_, static_cast<int64_t>(hypothesis.sequence.tokens.size()), scores_);

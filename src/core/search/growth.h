@@ -32,6 +32,12 @@ std::unique_ptr<Growth> make_beam(const GenerateOptions& options);
 /// tokens.
 void adjust_scores(const GenerateOptions& options, int64_t length, std::vector<float>& scores);
 
+/// (logit − best) / temperature. The best itself may be +infinity, and its difference to itself is not a
+/// number: 0.
+inline double gap_to_best(float logit, float best, double temperature) {
+  return logit == best ? 0.0 : (static_cast<double>(logit) - best) / temperature;
+}
+
 /// ln of the sum of e^logit: ln p of a token is its logit less this.
 double log_sum_exp(std::span<const float> logits);
 

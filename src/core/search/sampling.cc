@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "core/search/growth.h"
 #include "quantnoise/base/error.h"
 
 namespace quantnoise::search {
@@ -53,9 +54,7 @@ std::vector<Candidate> candidates_of(std::span<const float> logits, const Sampli
   std::vector<Candidate> candidates;
   candidates.reserve(tokens.size());
   for (const int64_t token : tokens) {
-    // The best token itself may be +infinity, and its difference to itself is not a number.
-    const float logit = logits[static_cast<size_t>(token)];
-    const double gap = logit == best ? 0.0 : (static_cast<double>(logit) - best) / options.temperature;
+    const double gap = gap_to_best(logits[static_cast<size_t>(token)], best, options.temperature);
     candidates.push_back({token, std::exp(gap)});
   }
   return candidates;

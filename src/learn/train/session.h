@@ -89,7 +89,7 @@ class Session {
   pack::ModelFile packed_model() const;
   std::string history_json() const;
   TrainingState state() const;
-  bool has_best_checkpoint() const;
+  std::optional<pack::ModelFile> best_checkpoint() const;
   void save(const Due& due, int64_t epoch, const std::optional<Validation>& validation);
   std::vector<std::string> checkpoint_names(const Due& due, int64_t epoch,
                                             const std::optional<Validation>& validation) const;

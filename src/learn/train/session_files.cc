@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "learn/train/session.h"
 #include "quantnoise/base/error.h"
@@ -164,11 +165,13 @@ uint64_t Session::write_model(const std::string& path, pack::ModelFile file) {
 }
 
 // One of an earlier run in the same folder is not meant.
-bool Session::has_best_checkpoint() const {
+std::optional<pack::ModelFile> Session::best_checkpoint() const {
   const std::string path = in_save_dir(kBestCheckpoint);
-  if (!progress_state_.best_metric || !base::file_exists(path)) return false;
-  const pack::ModelFile file = pack::read_model_file(path);
-  return training_state_from_json(file.training_json).best_metric == progress_state_.best_metric;
+  if (no_save_ || !progress_state_.best_metric || !base::file_exists(path)) return std::nullopt;
+  pack::ModelFile file = pack::read_model_file(path);
+  const bool is_ours =
+      training_state_from_json(file.training_json).best_metric == progress_state_.best_metric;
+  return is_ours ? std::optional(std::move(file)) : std::nullopt;
 }
 
 void Session::finish() {
@@ -180,13 +183,13 @@ void Session::finish() {
   }
   Event event{"done", {{"updates", trainer_->num_updates()}, {"epochs", epochs_done()}}};
   // Stages end with the weights they end with; a plain run gives its best.
-  const bool use_best = !stages_ && !no_save_ && has_best_checkpoint();
+  std::optional<pack::ModelFile> best = stages_ ? std::nullopt : best_checkpoint();
   std::optional<double> loss;
-  if (use_best) loss = progress_state_.best_loss;
+  if (best) loss = progress_state_.best_loss;
   if (stages_ && !stages_->state().records.empty()) loss = stages_->current_record().valid_loss;
   if (loss) event.add("valid_loss", *loss).add("valid_ppl", std::exp2(*loss));
   if (!no_save_) {
-    pack::ModelFile file = use_best ? pack::read_model_file(in_save_dir(kBestCheckpoint)) : packed_model();
+    pack::ModelFile file = best ? std::move(*best) : packed_model();
     remove_training_state(file);
     const std::string path = in_save_dir(kModelFile);
     event.add("bytes", static_cast<int64_t>(write_model(path, std::move(file)))).add("path", path);

@@ -24,7 +24,9 @@ void declare(config::OptionTable& table) {
   input.text("model", "", "model file (positional)").alias("path");
   config::OptionGroup measure(table, "measurements");
   measure.integers("batch", "1,4", "sequences at once").min(1).max(64);
-  measure.integers("threads", "", "threads; default: 1, and one for each core").min(1).max(1024);
+  measure.integers("threads", "", "threads; default: 1, and one for each core")
+      .min(1)
+      .max(runtime::kMostThreads);
   measure
       .integer("prompt-tokens", "128",
                "length of the prompts; less where the model has not so many positions")

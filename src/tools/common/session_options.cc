@@ -7,22 +7,19 @@
 
 namespace quantnoise::tool {
 
-namespace {
-
-constexpr int kMostThreads = 1024;
-
-}  // namespace
-
 void declare_session(config::OptionTable& table) {
   config::OptionGroup group(table, "machine");
-  group.integer("threads", "", "threads of computation; default: one for each core").min(1).max(kMostThreads);
+  group.integer("threads", "", "threads of computation; default: one for each core")
+      .min(1)
+      .max(runtime::kMostThreads);
   group.flag("fast", "look-up tables of 8 bits instead of 16: faster, a little less exact");
 }
 
 runtime::SessionOptions session_options(const config::OptionValues& values) {
   runtime::SessionOptions options;
-  options.num_threads = values.has_value("threads") ? static_cast<int>(values.get_int("threads"))
-                                                    : std::min(base::default_num_threads(), kMostThreads);
+  options.num_threads = values.has_value("threads")
+                            ? static_cast<int>(values.get_int("threads"))
+                            : std::min(base::default_num_threads(), runtime::kMostThreads);
   if (values.get_bool("fast")) options.arithmetic = runtime::Arithmetic::kFast;
   return options;
 }
