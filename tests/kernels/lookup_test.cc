@@ -8,6 +8,7 @@
 #include <limits>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "lookup_fixture.h"
 
@@ -96,6 +97,29 @@ TEST_P(LookupSets, EqualPortableWhenAllEntriesOfABlockAreTheLargest) {
   }
 }
 
+TEST_P(LookupSets, SelectTheBlocksBetweenTwoNorms) {
+  for (const int64_t num_blocks : {1, 2, 15, 16, 17, 100, 513}) {
+    std::vector<float> norms = rough_values((num_blocks + 15) / 16 * 16, 6);
+    for (int64_t b = 0; b < static_cast<int64_t>(norms.size()); ++b) {
+      float& norm = norms[static_cast<size_t>(b)];
+      norm = b >= num_blocks ? 0.0f : b % 7 == 3 ? 0.25f : b % 7 == 5 ? 1.5f : norm * norm;
+    }
+    for (const auto& [least, most] : {std::pair{0.25f, 1.5f}, {0.0f, 1e30f}, {1.5f, 1e30f}, {1.0f, 0.5f}}) {
+      std::vector<int32_t> expected;
+      for (int32_t b = 0; b < num_blocks; ++b) {
+        const float norm = norms[static_cast<size_t>(b)];
+        if (norm > least && norm <= most) expected.push_back(b);
+      }
+      std::vector<int32_t> numbers(static_cast<size_t>(num_blocks) + 1, -1);
+      const int64_t count = set().select_blocks(norms.data(), num_blocks, least, most, numbers.data());
+      EXPECT_EQ(numbers.back(), -1) << "written behind the room for " << num_blocks;
+      ASSERT_EQ(count, static_cast<int64_t>(expected.size()));
+      numbers.resize(expected.size());
+      EXPECT_EQ(numbers, expected);
+    }
+  }
+}
+
 TEST_P(LookupSets, WriteNothingBehindTheirRows) {
   for (const int num_centroids : {16, 256}) {
     for (const int num_steps : {1, 2, 3, 5, 7, 16}) {
@@ -166,6 +190,27 @@ TEST(LookupPlan, ChunksCoverEveryBlockOnceAndAreSimilar) {
   }
   EXPECT_EQ(next, run.tables.num_kept);
   for (int32_t b = 0; b < 1000; ++b) EXPECT_EQ(seen.count(b) == 1, run.norms[static_cast<size_t>(b)] > 0);
+}
+
+// Every fifth block is an outlier, with one of few norms: few of them and many are sorted in different ways.
+TEST(LookupPlan, OutliersFallInNormAndThenRiseInNumber) {
+  for (const int num_blocks : {40, 640, 645, 3000}) {
+    std::vector<float> x(static_cast<size_t>(4 * num_blocks), 0.5f);
+    for (int b = 0; b < num_blocks; b += 5)
+      x[static_cast<size_t>(4 * b)] = static_cast<float>(100 + b * 7 % 11);
+    const LookupRun run = plan_of(x);
+    ASSERT_EQ(run.tables.num_kept, num_blocks);
+    const int num_usual = num_blocks - (num_blocks + 4) / 5;
+    for (int i = 0; i < num_blocks; ++i) {
+      const int32_t block = run.order[static_cast<size_t>(i)];
+      EXPECT_EQ(block % 5 == 0, i >= num_usual);
+      if (i == 0 || i == num_usual) continue;
+      const int32_t before = run.order[static_cast<size_t>(i - 1)];
+      const float norm = run.norms[static_cast<size_t>(block)];
+      const float norm_before = run.norms[static_cast<size_t>(before)];
+      EXPECT_TRUE(norm < norm_before || (norm == norm_before && block > before)) << num_blocks << " at " << i;
+    }
+  }
 }
 
 TEST(LookupPlan, WiderEntriesNeedFewerChunksForTheSameBlocks) {

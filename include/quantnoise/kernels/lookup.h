@@ -96,6 +96,10 @@ struct LookupKernels {
 
   /// x: (num_blocks · block_size). Fills pairs, factors and norms.
   void (*quantize_input)(const float* x, const LookupInput& input) noexcept;
+  /// Writes the numbers of the blocks with least < norm <= most, rising, and returns how many they are.
+  /// norms: (num_blocks rounded up to 16), the rest zeros; least >= 0; numbers: room for num_blocks.
+  int64_t (*select_blocks)(const float* norms, int64_t num_blocks, float least, float most,
+                           int32_t* numbers) noexcept;
   /// Fills the entries, scale, center and rest of one chunk.
   void (*build_chunk)(const LookupCodebook& codebook, const LookupInput& input, const LookupTables& tables,
                       LookupChunk& chunk, BytesAhead ahead) noexcept;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/kernels/lookup_spec.h"
 #include "core/kernels/same_set.h"
@@ -54,6 +55,32 @@ double norm_of(const float* centroid, int block_size) {
   return std::sqrt(sum);
 }
 
+struct LargestAndSum {
+  float largest, sum;
+};
+
+// In sixteen lanes whatever the processor's are: every set has the same sum. A NaN leaves a sum of NaN.
+LargestAndSum largest_and_sum(const float* norms, int64_t num_blocks) {
+  using Four [[gnu::vector_size(16)]] = float;
+  constexpr int kFours = kBlocksInGroup / 4;
+  Four most[kFours] = {}, sums[kFours] = {};
+  for (int64_t b = 0; b < num_blocks; b += kBlocksInGroup) {
+    for (int i = 0; i < kFours; ++i) {
+      Four four;
+      std::memcpy(&four, norms + b + 4 * i, sizeof four);
+      most[i] = four > most[i] ? four : most[i];
+      sums[i] += four;
+    }
+  }
+  LargestAndSum of_all = {0, 0};
+  for (int i = 0; i < kBlocksInGroup; ++i) {
+    const float value = most[i / 4][i % 4];
+    of_all.largest = value > of_all.largest ? value : of_all.largest;
+    of_all.sum += sums[i / 4][i % 4];
+  }
+  return of_all;
+}
+
 void add_chunk(int64_t first, int64_t num_blocks, LookupTables& tables) {
   tables.chunks[tables.num_chunks++] = {static_cast<int32_t>(first), static_cast<int32_t>(num_blocks), 0, 0,
                                         0};
@@ -68,11 +95,28 @@ void cut_evenly(int64_t first, int64_t end, LookupTables& tables) {
   }
 }
 
-// Falling norms, equal ones in their order; a chunk ends before the block whose squared norm is less than
-// half of its first one's.
+// Falling norms, equal ones in their order. Few numbers are counted to their places, without a branch.
+void sort_by_norm(const float* norms, int32_t* numbers, int64_t count) {
+  constexpr int64_t kFew = 128;
+  if (count > kFew) {
+    std::sort(numbers, numbers + count,
+              [&](int32_t a, int32_t b) { return norms[a] != norms[b] ? norms[a] > norms[b] : a < b; });
+    return;
+  }
+  float keys[kFew];
+  int32_t before[kFew];
+  for (int64_t i = 0; i < count; ++i) keys[i] = norms[before[i] = numbers[i]];
+  for (int64_t i = 0; i < count; ++i) {
+    int32_t place = 0;
+    for (int64_t j = 0; j < count; ++j) place += keys[j] > keys[i];
+    for (int64_t j = 0; j < i; ++j) place += keys[j] == keys[i];
+    numbers[place] = before[i];
+  }
+}
+
+// A chunk ends before the block whose squared norm is less than half of its first one's.
 void cut_outliers(const float* norms, int64_t first, int64_t end, LookupTables& tables) {
-  std::sort(tables.order + first, tables.order + end,
-            [&](int32_t a, int32_t b) { return norms[a] != norms[b] ? norms[a] > norms[b] : a < b; });
+  sort_by_norm(norms, tables.order + first, end - first);
   for (int64_t i = first; i < end;) {
     int64_t next = i + 1;
     while (next < end && next < i + kMaxChunkBlocks &&
@@ -112,31 +156,14 @@ bool plan_lookup(const LookupInput& input, LookupTables& tables) {
   const float* norms = input.norms;
   int32_t* order = tables.order;
   tables.num_kept = tables.num_chunks = 0;
-  constexpr int kSums = kBlocksInGroup;  // the compiler makes vectors of them
-  float largest = 0, most[kSums] = {}, sums[kSums] = {};
-  for (int64_t b = 0; b < input.num_blocks; b += kSums) {
-    for (int i = 0; i < kSums; ++i) {
-      most[i] = norms[b + i] > most[i] ? norms[b + i] : most[i];
-      sums[i] += norms[b + i];
-    }
-  }
-  float sum = 0;  // NaN when one is
-  for (int i = 0; i < kSums; ++i) {
-    largest = most[i] > largest ? most[i] : largest;
-    sum += sums[i];
-  }
+  const auto [largest, sum] = largest_and_sum(norms, input.num_blocks);
   if (!(sum <= kLargestSum) || largest < kSmallestNorm) return false;
   const float limit = outlier_limit(tables.width) * sum / static_cast<float>(input.num_blocks);
   const float least = largest * kNegligible;
-  int64_t num_usual = 0;
-  for (int64_t b = 0; b < input.num_blocks; ++b) {
-    order[num_usual] = static_cast<int32_t>(b);
-    num_usual += norms[b] <= limit && norms[b] > least;
-  }
+  const auto select = lookup_kernels().select_blocks;
+  const int64_t num_usual = select(norms, input.num_blocks, least, limit, order);
   int64_t num_kept = num_usual;
-  for (int64_t b = 0; largest > limit && b < input.num_blocks; ++b) {
-    if (norms[b] > limit) order[num_kept++] = static_cast<int32_t>(b);
-  }
+  if (largest > limit) num_kept += select(norms, input.num_blocks, limit, largest, order + num_usual);
   tables.num_kept = num_kept;
   cut_evenly(0, num_usual, tables);
   cut_outliers(norms, num_usual, num_kept, tables);

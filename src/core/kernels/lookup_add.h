@@ -25,7 +25,7 @@ struct ByteSums {
 /// Codes are asked for this many blocks ahead of their use, in the order of use: streams are short (a step of
 /// 64 rows), the processor's own prefetching starts late on every page, and outliers lie anywhere. Several
 /// times, since a processor drops such wishes while its queue is full; what came already costs nothing.
-constexpr int kBlocksAhead[] = {32, 22, 14, 6};
+constexpr int kBlocksAhead[] = {36, 26, 16, 8};
 /// Blocks that two planes take in turn.
 constexpr int kBlocksInTurn = 16;
 

@@ -5,8 +5,8 @@
 
 namespace quantnoise::kernels {
 
-const LookupKernels kLookupAvx512 = {"avx512", kVectorLanes, quantize_input, build_chunk<true>,
-                                     add_rows<ShuffleTable, 4>};
+const LookupKernels kLookupAvx512 = {"avx512",      kVectorLanes,      quantize_input,
+                                     select_blocks, build_chunk<true>, add_rows<ShuffleTable, 4>};
 
 }  // namespace quantnoise::kernels
 

@@ -32,8 +32,8 @@ struct PermuteTable {
 
 }  // namespace
 
-const LookupKernels kLookupAvx512Vnni = {"avx512vnni", kVectorLanes, quantize_input, build_chunk<false>,
-                                         add_rows<PermuteTable, 8>};
+const LookupKernels kLookupAvx512Vnni = {"avx512vnni",  kVectorLanes,       quantize_input,
+                                         select_blocks, build_chunk<false>, add_rows<PermuteTable, 8>};
 
 }  // namespace quantnoise::kernels
 

@@ -40,6 +40,27 @@ inline void quantize_input(const float* x, const LookupInput& input) noexcept {
   for (int64_t block = 0; block < num_padded; block += kLanes) quantize_blocks(x, input, block);
 }
 
+#if defined(__AVX512BW__)
+inline int64_t select_blocks(const float* norms, int64_t num_blocks, float least, float most,
+                             int32_t* numbers) noexcept {
+  int64_t count = 0;
+  Ints at = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  for (int64_t b = 0; b < num_blocks; b += kLanes, at = add_i32(at, set_i32(kLanes))) {
+    const Floats norm = load_floats(norms + b);
+    const __mmask16 taken = _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(norm, set_f32(least), _CMP_GT_OQ),
+                                                    norm, set_f32(most), _CMP_LE_OQ);
+    const int num_taken = __builtin_popcount(taken);
+    // In a register first: compressing stores are slow on some processors.
+    _mm512_mask_storeu_epi32(numbers + count, static_cast<__mmask16>((1u << num_taken) - 1),
+                             _mm512_maskz_compress_epi32(taken, at));
+    count += num_taken;
+  }
+  return count;
+}
+#else
+constexpr auto select_blocks = select_blocks_by_one;
+#endif
+
 /// Stands for a number of pairs that the compiler does not know: loops of their own have the usual block
 /// sizes only.
 constexpr int kAnyPairs = 0;
@@ -82,6 +103,8 @@ struct ChunkWork {
       ranges.factor[i] = input.factors[tables.order[chunk.first + i]];
     for (int i = chunk.num_blocks; i < ranges.num_slots; ++i) ranges.factor[i] = 0;
   }
+  /// The other block of a pair; the last one may be alone.
+  int next(int i) const { return i + 1 < chunk.num_blocks ? i + 1 : i; }
   const int32_t* pairs(int i) const { return block_pairs(input, tables.order[chunk.first + i]); }
   uint8_t* entries(int i, int64_t bytes) const { return tables.entries + (chunk.first + i) * bytes; }
 
@@ -100,7 +123,7 @@ inline void store(float* to, Floats values) { store_floats(to, values); }
 template <int kPairs, int kStep, typename Element, typename Ranges, typename Value>
 inline void fill_two(const ChunkWork& work, int i, Element (*values)[256], Ranges& ranges,
                      const Value& value) {
-  const int next = i + 1 < work.chunk.num_blocks ? i + 1 : i;
+  const int next = work.next(i);
   const BlockProducts<kPairs> first(work.pairs(i), work.codebook.num_pairs);
   const BlockProducts<kPairs> second(work.pairs(next), work.codebook.num_pairs);
   typename Ranges::Extremes of_first, of_second;
@@ -112,8 +135,7 @@ inline void fill_two(const ChunkWork& work, int i, Element (*values)[256], Range
     store(values[i] + v * kLanes, one);
     store(values[next] + v * kLanes, other);
   }
-  ranges.set(i, of_first.low, of_first.high);
-  ranges.set(next, of_second.low, of_second.high);
+  ranges.set(i, of_first, of_second);
 }
 
 /// Tables of 256 entries of 8 bits. Upper halves of the products are kept in twos: four vectors of products
@@ -121,7 +143,7 @@ inline void fill_two(const ChunkWork& work, int i, Element (*values)[256], Range
 template <int kPairs, bool kDifferences>
 void build_bytes_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][256];
-  IntegerRanges ranges(work.chunk.num_blocks);
+  IntegerRanges ranges(work.chunk.num_blocks, work.ranges.num_slots);
   const int32_t* centroids = work.codebook.shared_pairs;
   const auto two = [centroids](const BlockProducts<kPairs>& products, int v) {
     return zip_upper_halves(products.with(centroids, v), products.with(centroids, v + 1));
@@ -132,13 +154,14 @@ void build_bytes_256(ChunkWork& work, Prefetcher& prefetcher) {
   }
   ranges.finish(work.ranges);
   const ByteSteps steps(work.ranges, work.codebook.shared_factor * kUpperHalf, work.chunk);
-  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+  const int num_blocks = work.chunk.num_blocks;  // the compiler cannot know that bytes are not written to it
+  uint8_t* to = work.entries(0, 256);
+  for (int i = 0; i < num_blocks; ++i, to += 256) {
     const Ints low = set_i16(static_cast<int16_t>(steps.low[i]));
     const Ints multiplier = set_i16(static_cast<int16_t>(steps.multiplier[i]));
     const auto words = [&](int at) {
       return upper_product_u16(sub_i16(load_ints(upper[i] + at), low), multiplier);
     };
-    uint8_t* to = work.entries(i, 256);
     for (int at = 0; at < 256; at += kVectorBytes)
       store_ints(to + at, pack_u16(words(at), words(at + kVectorBytes / 2)));
     if (kDifferences) make_differences(to);
@@ -156,7 +179,7 @@ Floats scaled(const BlockProducts<kPairs>& products, const LookupCodebook& codeb
 template <int kPairs, bool kDifferences>
 void build_words_256(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) float products[kMaxChunkBlocks][256];
-  FloatRanges ranges(work.chunk.num_blocks);
+  FloatRanges ranges(work.chunk.num_blocks, work.ranges.num_slots);
   const auto product = [&](const BlockProducts<kPairs>& of_block, int v) {
     return scaled(of_block, work.codebook, v);
   };
@@ -193,14 +216,17 @@ constexpr int kLastOf16 = 16 / kLanes - 1;
 template <int kPairs>
 void build_bytes_16(ChunkWork& work, Prefetcher& prefetcher) {
   alignas(64) int16_t upper[kMaxChunkBlocks][2 * kLanes];
-  IntegerRanges ranges(work.chunk.num_blocks);
-  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+  IntegerRanges ranges(work.chunk.num_blocks, work.ranges.num_slots);
+  const auto two = [&](int i) {
     const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
-    const Ints two = pack_i32(shift_right_i32<16>(products.with(work.codebook.shared_pairs, 0)),
-                              shift_right_i32<16>(products.with(work.codebook.shared_pairs, kLastOf16)));
-    store_ints(upper[i], two);
-    ranges.set(i, two, two);
-    prefetcher.advance();
+    const Ints values = pack_i32(shift_right_i32<16>(products.with(work.codebook.shared_pairs, 0)),
+                                 shift_right_i32<16>(products.with(work.codebook.shared_pairs, kLastOf16)));
+    store_ints(upper[i], values);
+    return IntegerRanges::Extremes{values, values};
+  };
+  for (int i = 0; i < work.chunk.num_blocks; i += 2) {
+    ranges.set(i, two(i), two(work.next(i)));
+    prefetcher.advance(2);
   }
   ranges.finish(work.ranges);
   const ByteSteps steps(work.ranges, work.codebook.shared_factor * kUpperHalf, work.chunk);
@@ -215,13 +241,17 @@ void build_bytes_16(ChunkWork& work, Prefetcher& prefetcher) {
 
 template <int kPairs>
 void build_words_16(ChunkWork& work, Prefetcher& prefetcher) {
-  FloatRanges ranges(work.chunk.num_blocks);
-  for (int i = 0; i < work.chunk.num_blocks; ++i) {
+  FloatRanges ranges(work.chunk.num_blocks, work.ranges.num_slots);
+  const auto extremes = [&](int i) {
     const BlockProducts<kPairs> products(work.pairs(i), work.codebook.num_pairs);
-    const Floats first = scaled(products, work.codebook, 0);
-    const Floats last = scaled(products, work.codebook, kLastOf16);
-    ranges.set(i, min_f32(first, last), max_f32(first, last));
-    prefetcher.advance();
+    FloatRanges::Extremes of_block;
+    of_block.take(scaled(products, work.codebook, 0));
+    of_block.take(scaled(products, work.codebook, kLastOf16));
+    return of_block;
+  };
+  for (int i = 0; i < work.chunk.num_blocks; i += 2) {
+    ranges.set(i, extremes(i), extremes(work.next(i)));
+    prefetcher.advance(2);
   }
   ranges.finish(work.ranges);
   const WordSteps steps(work.ranges, work.chunk);

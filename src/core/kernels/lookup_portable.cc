@@ -176,6 +176,7 @@ void add_rows(const LookupTables& tables, const LookupRows& rows, float offset, 
 
 }  // namespace
 
-const LookupKernels kLookupPortable = {"portable", 0, quantize_input, build_chunk, add_rows};
+const LookupKernels kLookupPortable = {"portable",           0,           quantize_input,
+                                       select_blocks_by_one, build_chunk, add_rows};
 
 }  // namespace quantnoise::kernels

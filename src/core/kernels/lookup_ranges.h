@@ -1,7 +1,7 @@
 #pragma once
-// Smallest and largest entries of the tables of a chunk: vectors of candidates are kept for every block and
-// reduced for many blocks at a time, by zipping two vectors and comparing the halves. What runs once a chunk
-// is not inlined: the loops of all block sizes share it.
+// Smallest and largest entries of the tables of a chunk: a vector of candidates is kept for every two blocks
+// and reduced for many of them at a time, by zipping two vectors and comparing the halves. What runs once a
+// chunk is not inlined: the loops of all block sizes share it.
 
 #include "core/kernels/lookup_simd.h"
 #include "core/kernels/lookup_spec.h"
@@ -9,15 +9,10 @@
 namespace quantnoise::kernels {
 namespace {
 
-/// Zeros for the blocks that the last group lacks; groups are of `together` blocks, slots of 16.
-template <typename Candidates>
-inline void clear_rest(Candidates* candidates, int num_blocks, int together) {
-  const int group = together > 16 ? together : 16;
-  for (int i = num_blocks / group * group; i < (num_blocks + group - 1) / group * group; ++i)
-    candidates[i] = Candidates{};
-}
+// A pair of blocks leaves one vector: in every lane of 128 bits candidates for the smallest and the largest
+// entry of both, the latter negated so that all of them are minima.
 
-/// Candidates of 16-bit integers: eight a block.
+/// Extremes of 16-bit integers.
 class IntegerRanges {
  public:
   struct Extremes {
@@ -28,55 +23,37 @@ class IntegerRanges {
     Ints low = set_i16(0x7fff), high = set_i16(-0x8000);
   };
 
-  explicit IntegerRanges(int num_blocks) {
-    clear_rest(low_, num_blocks, kTogether);
-    clear_rest(high_, num_blocks, kTogether);
+  /// Blocks that a chunk of num_blocks lacks have zeros.
+  IntegerRanges(int num_blocks, int num_slots) {
+    for (int i = (num_blocks + 1) / 2 * 2; i < num_slots; i += 2) set(i, nothing(), nothing());
   }
-  /// low, high: vectors whose smallest and largest elements are those of the block.
-  void set(int block, Ints low, Ints high) {
-    _mm_store_si128(low_ + place(block), least_of_lanes_i16(low));
-    _mm_store_si128(high_ + place(block), greatest_of_lanes_i16(high));
+  /// Blocks i (even) and i + 1.
+  void set(int i, const Extremes& first, const Extremes& second) {
+    pairs_[i / 2] = least_of_two(both(first), both(second));  // lows of first, second, highs, …
   }
   [[gnu::noinline]] void finish(EntryRange& ranges) const {
-    for (int first = 0; first < ranges.num_slots; first += kTogether) {
-      const Ints low = reduce<true>(low_ + first), high = reduce<false>(high_ + first);
-      for (int half = 0; half < 2; ++half) {
-        const Ints least = widen_i16(half ? upper_half(low) : lower_half(low));
-        const Ints greatest = widen_i16(half ? upper_half(high) : lower_half(high));
-        store_floats(ranges.low + first + half * kLanes, to_floats(least));
-        store_floats(ranges.range + first + half * kLanes, to_floats(sub_i32(greatest, least)));
+    for (int first = 0; first < ranges.num_slots; first += kLanes) {
+      Ints lanes[kVectorLanes];
+      for (int k = 0; k < kVectorLanes; ++k) {
+        const Ints* two = pairs_ + first / 2 + 2 * k;
+        lanes[k] = min_i16(zip_low_i32(two[0], two[1]), zip_high_i32(two[0], two[1]));
       }
+      const Ints all = halves_of_lanes(least_across_lanes_i16(lanes));
+      const Ints low = widen_i16(lower_half(all)), negated = widen_i16(upper_half(all));
+      store_floats(ranges.low + first, to_floats(low));
+      store_floats(ranges.range + first, to_floats(sub_i32(sub_i32(set_i32(-1), negated), low)));
     }
   }
 
  private:
-  static constexpr int kTogether = 8 * kVectorLanes;
+  static Extremes nothing() { return {zero_ints(), zero_ints()}; }
+  static Ints least_of_two(Ints a, Ints b) { return min_i16(zip_low_i16(a, b), zip_high_i16(a, b)); }
+  static Ints both(const Extremes& of) { return least_of_two(of.low, sub_i16(set_i16(-1), of.high)); }
 
-  /// Block 8 · lane + w of a group stands in lane `lane` of vector w.
-  static int place(int block) {
-    const int in_group = block % kTogether;
-    return block - in_group + in_group % 8 * kVectorLanes + in_group / 8;
-  }
-  template <bool kLeast>
-  static Ints combine(Ints a, Ints b) {
-    const Ints low = zip_low_i16(a, b), high = zip_high_i16(a, b);
-    return kLeast ? min_i16(low, high) : max_i16(low, high);
-  }
-  template <bool kLeast>
-  static Ints reduce(const __m128i* from) {
-    Ints v[8];
-    for (int w = 0; w < 8; ++w) v[w] = load_ints(from + w * kVectorLanes);
-    for (int count = 4; count > 0; count /= 2) {
-      for (int w = 0; w < count; ++w) v[w] = combine<kLeast>(v[w], v[w + count]);
-    }
-    return v[0];
-  }
-
-  alignas(64) __m128i low_[kMaxChunkBlocks];
-  alignas(64) __m128i high_[kMaxChunkBlocks];
+  Ints pairs_[kMaxChunkBlocks / 2];
 };
 
-/// Candidates of floats: four a block.
+/// Extremes of floats.
 class FloatRanges {
  public:
   struct Extremes {
@@ -87,45 +64,45 @@ class FloatRanges {
     Floats low = set_f32(__builtin_inff()), high = set_f32(-__builtin_inff());
   };
 
-  explicit FloatRanges(int num_blocks) {
-    clear_rest(low_, num_blocks, kTogether);
-    clear_rest(high_, num_blocks, kTogether);
+  FloatRanges(int num_blocks, int num_slots) {
+    for (int i = (num_blocks + 1) / 2 * 2; i < num_slots; i += 2) pairs_[i / 2] = set_f32(0);
   }
-  void set(int block, Floats low, Floats high) {
-    low_[place(block)] = least_of_lanes_f32(low);
-    high_[place(block)] = greatest_of_lanes_f32(high);
+  void set(int i, const Extremes& first, const Extremes& second) {
+    pairs_[i / 2] = least_of_two(both(first), both(second));
   }
   [[gnu::noinline]] void finish(EntryRange& ranges) const {
-    for (int first = 0; first < ranges.num_slots; first += kTogether) {
-      const Floats low = reduce<true>(low_ + first), high = reduce<false>(high_ + first);
+    for (int first = 0; first < ranges.num_slots; first += kLanes) {
+      Floats lows[kVectorLanes], negated[kVectorLanes];
+      for (int k = 0; k < kVectorLanes; ++k) {
+        const Floats* two = pairs_ + first / 2 + 2 * k;
+        lows[k] = zip_low_f64(two[0], two[1]);
+        negated[k] = zip_high_f64(two[0], two[1]);
+      }
+      const Floats low = least_across_lanes_f32(lows);
+      const Floats high = sub_f32(set_f32(0), least_across_lanes_f32(negated));
       store_floats(ranges.low + first, low);
       store_floats(ranges.range + first, sub_f32(high, low));
     }
   }
 
  private:
-  static constexpr int kTogether = 4 * kVectorLanes;
+  static Floats least_of_two(Floats a, Floats b) { return min_f32(zip_low_f32(a, b), zip_high_f32(a, b)); }
+  static Floats both(const Extremes& of) { return least_of_two(of.low, sub_f32(set_f32(0), of.high)); }
 
-  static int place(int block) {
-    const int in_group = block % kTogether;
-    return block - in_group + in_group % 4 * kVectorLanes + in_group / 4;
-  }
-  template <bool kLeast>
-  static Floats combine(Floats a, Floats b) {
-    const Floats low = zip_low_f32(a, b), high = zip_high_f32(a, b);
-    return kLeast ? min_f32(low, high) : max_f32(low, high);
-  }
-  template <bool kLeast>
-  static Floats reduce(const __m128* from) {
-    const auto load = [&](int w) {
-      return load_floats(reinterpret_cast<const float*>(from + w * kVectorLanes));
-    };
-    return combine<kLeast>(combine<kLeast>(load(0), load(2)), combine<kLeast>(load(1), load(3)));
-  }
-
-  alignas(64) __m128 low_[kMaxChunkBlocks];
-  alignas(64) __m128 high_[kMaxChunkBlocks];
+  Floats pairs_[kMaxChunkBlocks / 2];
 };
+
+/// sum_of_lows(), its four sums in one vector.
+inline double sum_of_lows_by_four(const EntryRange& ranges, double shift) {
+  __m256d sums = _mm256_setzero_pd();
+  for (int i = 0; i < ranges.num_slots; i += 4) {
+    const __m256d low = _mm256_add_pd(_mm256_cvtps_pd(_mm_load_ps(ranges.low + i)), _mm256_set1_pd(shift));
+    sums = _mm256_add_pd(sums, _mm256_mul_pd(_mm256_cvtps_pd(_mm_load_ps(ranges.factor + i)), low));
+  }
+  alignas(32) double four[4];
+  _mm256_store_pd(four, sums);
+  return (four[0] + four[1]) + (four[2] + four[3]);
+}
 
 inline float largest_step(const EntryRange& ranges, float num_steps, float finest) {
   Floats step = set_f32(0);
@@ -154,7 +131,7 @@ struct ByteSteps {
       store_ints(low + i, sub_i32(to_ints(load_floats(ranges.low + i)), offset));
       store_ints(multiplier + i, factor);
     }
-    finish_chunk(sum_of_lows(ranges, kCutOff), step, unit, chunk);
+    finish_chunk(sum_of_lows_by_four(ranges, kCutOff), step, unit, chunk);
   }
 };
 
@@ -163,7 +140,7 @@ struct WordSteps {
   alignas(64) float multiplier[kMaxChunkBlocks];
 
   [[gnu::noinline]] WordSteps(const EntryRange& ranges, LookupChunk& chunk) {
-    const double lows = sum_of_lows(ranges, 0.0);
+    const double lows = sum_of_lows_by_four(ranges, 0.0);
     const float needed = largest_step(ranges, 65535.0f, 0.0f), least = least_step(lows);
     const float step = needed > least ? needed : least;
     for (int i = 0; i < ranges.num_slots; i += kLanes) {

@@ -75,8 +75,17 @@ inline Ints shift_right_u32(Ints a) {
 inline Ints max_i32(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
 inline Ints zip_low_i16(Ints a, Ints b) { return _mm512_unpacklo_epi16(a, b); }
 inline Ints zip_high_i16(Ints a, Ints b) { return _mm512_unpackhi_epi16(a, b); }
+inline Ints zip_low_i32(Ints a, Ints b) { return _mm512_unpacklo_epi32(a, b); }
+inline Ints zip_high_i32(Ints a, Ints b) { return _mm512_unpackhi_epi32(a, b); }
 inline Floats zip_low_f32(Floats a, Floats b) { return _mm512_unpacklo_ps(a, b); }
 inline Floats zip_high_f32(Floats a, Floats b) { return _mm512_unpackhi_ps(a, b); }
+/// Two floats at a time.
+inline Floats zip_low_f64(Floats a, Floats b) {
+  return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+inline Floats zip_high_f64(Floats a, Floats b) {
+  return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
 inline Ints pack_i32(Ints a, Ints b) { return _mm512_packs_epi32(a, b); }
 inline Ints pack_u32(Ints a, Ints b) { return _mm512_packus_epi32(a, b); }
 inline Ints pack_u16(Ints a, Ints b) { return _mm512_packus_epi16(a, b); }
@@ -131,19 +140,22 @@ inline void store_zipped(float* to, Floats a, Floats b) {
 /// The two halves.
 inline __m256i lower_half(Ints a) { return _mm512_castsi512_si256(a); }
 inline __m256i upper_half(Ints a) { return _mm512_extracti64x4_epi64(a, 1); }
-/// The smallest and largest of what the lanes of 128 bits have at the same place.
-inline __m128i least_of_lanes_i16(Ints a) {
-  const __m256i b = _mm256_min_epi16(lower_half(a), upper_half(a));
-  return _mm_min_epi16(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+/// Lane k: the smallest of what the lanes of 128 bits of vectors[k] have at the same place.
+inline Ints least_across_lanes_i16(const Ints (&v)[4]) {
+  const Ints a = min_i16(_mm512_shuffle_i32x4(v[0], v[1], 0x44), _mm512_shuffle_i32x4(v[0], v[1], 0xee));
+  const Ints b = min_i16(_mm512_shuffle_i32x4(v[2], v[3], 0x44), _mm512_shuffle_i32x4(v[2], v[3], 0xee));
+  return min_i16(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
 }
-inline __m128i greatest_of_lanes_i16(Ints a) {
-  const __m256i b = _mm256_max_epi16(lower_half(a), upper_half(a));
-  return _mm_max_epi16(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+inline Floats least_across_lanes_f32(const Floats (&v)[4]) {
+  const Floats a = min_f32(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
+  const Floats b = min_f32(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
+  return min_f32(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
 }
-inline __m128 least_of_lanes_f32(Floats a) {
-  const __m256 b = _mm256_min_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
-  return _mm_min_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+/// The lower halves of the lanes of 128 bits, then the upper ones.
+inline Ints halves_of_lanes(Ints a) {
+  return _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), a);
 }
+/// What the lanes of 128 bits have at the same place: the largest.
 inline __m128 greatest_of_lanes_f32(Floats a) {
   const __m256 b = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
   return _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
@@ -213,8 +225,16 @@ inline Ints shift_right_u32(Ints a) {
 inline Ints max_i32(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
 inline Ints zip_low_i16(Ints a, Ints b) { return _mm256_unpacklo_epi16(a, b); }
 inline Ints zip_high_i16(Ints a, Ints b) { return _mm256_unpackhi_epi16(a, b); }
+inline Ints zip_low_i32(Ints a, Ints b) { return _mm256_unpacklo_epi32(a, b); }
+inline Ints zip_high_i32(Ints a, Ints b) { return _mm256_unpackhi_epi32(a, b); }
 inline Floats zip_low_f32(Floats a, Floats b) { return _mm256_unpacklo_ps(a, b); }
 inline Floats zip_high_f32(Floats a, Floats b) { return _mm256_unpackhi_ps(a, b); }
+inline Floats zip_low_f64(Floats a, Floats b) {
+  return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+}
+inline Floats zip_high_f64(Floats a, Floats b) {
+  return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+}
 inline Ints pack_i32(Ints a, Ints b) { return _mm256_packs_epi32(a, b); }
 inline Ints pack_u32(Ints a, Ints b) { return _mm256_packus_epi32(a, b); }
 inline Ints pack_u16(Ints a, Ints b) { return _mm256_packus_epi16(a, b); }
@@ -248,11 +268,13 @@ inline void store_zipped(float* to, Floats a, Floats b) {
 }
 inline __m128i lower_half(Ints a) { return _mm256_castsi256_si128(a); }
 inline __m128i upper_half(Ints a) { return _mm256_extracti128_si256(a, 1); }
-inline __m128i least_of_lanes_i16(Ints a) { return _mm_min_epi16(lower_half(a), upper_half(a)); }
-inline __m128i greatest_of_lanes_i16(Ints a) { return _mm_max_epi16(lower_half(a), upper_half(a)); }
-inline __m128 least_of_lanes_f32(Floats a) {
-  return _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+inline Ints least_across_lanes_i16(const Ints (&v)[2]) {
+  return min_i16(_mm256_permute2x128_si256(v[0], v[1], 0x20), _mm256_permute2x128_si256(v[0], v[1], 0x31));
 }
+inline Floats least_across_lanes_f32(const Floats (&v)[2]) {
+  return min_f32(_mm256_permute2f128_ps(v[0], v[1], 0x20), _mm256_permute2f128_ps(v[0], v[1], 0x31));
+}
+inline Ints halves_of_lanes(Ints a) { return _mm256_permute4x64_epi64(a, 0xd8); }
 inline __m128 greatest_of_lanes_f32(Floats a) {
   return _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
 }

@@ -59,7 +59,19 @@ constexpr double kCutOff = 0.5;
 inline float least_step(double lows) { return static_cast<float>((lows < 0 ? -lows : lows) / 4194304.0); }
 
 inline const int32_t* block_pairs(const LookupInput& input, int64_t block) {
-  return input.pairs + (block / kBlocksInGroup) * input.num_pairs * kBlocksInGroup + block % kBlocksInGroup;
+  const auto number = static_cast<uint64_t>(block);  // unsigned: divided by a shift
+  return input.pairs + (number / kBlocksInGroup) * static_cast<uint64_t>(input.num_pairs * kBlocksInGroup) +
+         number % kBlocksInGroup;
+}
+
+/// select_blocks() without vectors.
+inline int64_t select_blocks_by_one(const float* norms, int64_t num_blocks, float least, float most,
+                                    int32_t* numbers) noexcept {
+  int64_t count = 0;
+  for (int64_t b = 0; b < num_blocks; ++b) {
+    if (norms[b] > least && norms[b] <= most) numbers[count++] = static_cast<int32_t>(b);
+  }
+  return count;
 }
 
 inline float chunk_offset(const LookupTables& tables, float offset) {
