@@ -59,7 +59,7 @@ TEST(BatchBySize, NamesASampleThatIsTooLong) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kData);
-    EXPECT_STREQ(error.what(), "sample 0 has 600 tokens, expected at most --max-tokens 512");
+    EXPECT_STREQ(error.what(), "sample 0 has 600 tokens, expected at most 512 (--max-tokens)");
   }
 }
 

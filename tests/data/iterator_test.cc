@@ -175,6 +175,14 @@ TEST(EpochIterator, RefusesAStateOfOtherData) {
   others = options_of(0);
   others.seed = 2;
   EXPECT_THROW(EpochIterator(dataset, others).restore(state), Error);
+  // The same batches in another order: some would come twice, others not at all.
+  others = options_of(0);
+  others.curriculum = 1;
+  EXPECT_THROW(EpochIterator(dataset, others).restore(state), Error);
+  EpochIterator unshuffled(dataset, others);
+  unshuffled.next();
+  EXPECT_THROW(iterator.restore(unshuffled.state()), Error);
+  EXPECT_NO_THROW(EpochIterator(dataset, others).restore(unshuffled.state()));
   different.restore({5, 0, state.num_batches, state.batches_hash});
   EXPECT_EQ(different.epoch(), 5);
   different.restore({5, state.num_batches, state.num_batches, state.batches_hash});

@@ -157,6 +157,9 @@ TEST_F(AdaptiveTest, RefusesWhatDoesNotFit) {
   TransformerLmOptions options = adaptive_options();
   options.adaptive_input_cutoff = options.adaptive_softmax_cutoff = {20, 400};
   EXPECT_THAT(message(options), HasSubstr("rising numbers up to the 60 entries"));
+  // The padding entry would be a word of the first tail, whose targets are told apart by its number.
+  options.adaptive_input_cutoff = options.adaptive_softmax_cutoff = {1, 40};
+  EXPECT_THAT(message(options), HasSubstr("cutoff: found 1,40, expected a first band with at least"));
   options = adaptive_options();
   options.adaptive_softmax_cutoff = {10, 40};
   EXPECT_THAT(message(options), HasSubstr("expected the same"));

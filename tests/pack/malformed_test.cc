@@ -331,6 +331,9 @@ INSTANTIATE_TEST_SUITE_P(
             "no_scale", [](json& m) { m["weights"]["fc1.weight"].erase("centroid_scale"); },
             "'centroid_scale' is missing"),
         manifest(
+            "scale_negative", [](json& m) { m["weights"]["fc1.weight"]["centroid_scale"] = -1.0; },
+            "centroid_scale: found -1"),
+        manifest(
             "scale_text", [](json& m) { m["weights"]["fc1.weight"]["centroid_scale"] = "1"; },
             "centroid_scale: found \"1\", expected a number"),
         manifest(

@@ -92,6 +92,9 @@ TEST_P(CInterface, ScoresAreThoseOfTheSession) {
   Session session(model_);
   ScoreOptions options = score_options(*model_);
   const ScoreResult expected = score(session, encode_text(*model_, "w5 w9\nw4"), options);
+  // Lines end as in `qn preprocess`.
+  EXPECT_EQ(encode_text(*model_, "w5\rw9\r\nw4")->num_tokens(),
+            encode_text(*model_, "w5\nw9\nw4")->num_tokens());
   qn_session* handle = open_session(1);
   qn_score found = QN_SCORE_INIT;
   ASSERT_EQ(qn_score_text(handle, "w5 w9\nw4", 8, &found), QN_OK) << qn_last_error();

@@ -99,6 +99,14 @@ TEST(Dictionary, LetsALaterWordOverwriteWhenAsked) {
   EXPECT_EQ(DictionaryView::open(bytes, "test").index("a"), 6);
 }
 
+TEST(Dictionary, SavesWhatItCanLoadAgain) {
+  const std::string path = ::testing::TempDir() + "dictionary_with_overwritten_words.txt";
+  const std::string text = "<unk> 7 #fairseq:overwrite\na 5\na 3 #fairseq:overwrite\n";
+  Dictionary::parse(text, "test").save(path);
+  EXPECT_EQ(base::read_text_file(path), text);
+  EXPECT_EQ(Dictionary::load(path), Dictionary::parse(text, "test"));
+}
+
 TEST(Dictionary, NamesFileAndLineOfAnError) {
   const Error duplicate = error_of([] { Dictionary::parse("a 5\nb 4\na 3\n", "some/dict.txt"); });
   EXPECT_EQ(duplicate.kind(), ErrorKind::kFormat);

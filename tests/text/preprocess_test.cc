@@ -107,6 +107,20 @@ TEST_F(PreprocessTest, UsesAGivenDictionary) {
   EXPECT_THAT(ids, ::testing::ElementsAre(5, 4, 3, 2));
 }
 
+// A run that stops leaves the folder as it was: its dictionary and its numbers belong together.
+TEST_F(PreprocessTest, WritesNothingBeforeEverythingIsRead) {
+  options_.trainpref = write("train.txt", "a b a\n");
+  preprocess(options_);
+  const std::string dictionary = output("dict.txt"), numbers = output("train.bin");
+  options_.trainpref = write("train.txt", "c d e f c\n");
+  options_.progress = [](const std::string& what, uint64_t, uint64_t) {
+    if (what.starts_with("binarizing")) throw Error(ErrorKind::kIo, "stopped");
+  };
+  EXPECT_THROW(preprocess(options_), Error);
+  EXPECT_EQ(output("dict.txt"), dictionary);
+  EXPECT_EQ(output("train.bin"), numbers);
+}
+
 TEST_F(PreprocessTest, RemembersTheTokenizer) {
   options_.trainpref = write("train.txt", "It's here.\nIt's there.\n");
   options_.tokenizer = "words";

@@ -334,6 +334,51 @@ TEST_F(QuantizeWithoutTraining, CentroidsOfAFinishedModelBecomeInt8) {
   EXPECT_EQ(weights(path("again.qn")), weights(path("pq8.qn")));
 }
 
+TEST_F(QuantizeWithoutTraining, OriginalsOfACheckpointGetTheMethodAskedFor) {
+  train("int4", {{"max-update", "4"}, {"scalar-bits", "4"}, {"scalar-method", "tensor"}});
+  const auto to = [&](const std::string& from, const std::string& method) {
+    const std::string output = path(str_cat(method, ".qn"));
+    const RunResult result =
+        quantize({{"model", path(from)}, {"output", output}, {"scheme", "int4"}, {"scalar-method", method}});
+    return std::pair(weights(output), result.text());
+  };
+  const auto [by_tensor, tensor_text] = to("int4/checkpoint_last.qn", "tensor");
+  const auto [by_histogram, text] = to("int4/checkpoint_last.qn", "histogram");
+  EXPECT_NE(by_histogram, by_tensor);
+  EXPECT_THAT(text, Not(HasSubstr("keep their grids")));
+  // A file without originals says that its grids stay.
+  const auto [kept, kept_text] = to("int4/model.qn", "histogram");
+  EXPECT_EQ(kept, weights(path("int4/model.qn")));
+  EXPECT_THAT(kept_text, HasSubstr("weights are int4 already and keep their grids"));
+}
+
+TEST_F(QuantizeWithoutTraining, OptionsThatWouldChangeNothingAreRefused) {
+  const auto refuses = [&](const Options& changes, ErrorKind kind, const std::string& text) {
+    try {
+      run("x.qn", changes);
+      ADD_FAILURE() << "expected: " << text;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), kind) << text;
+      EXPECT_THAT(error.what(), HasSubstr(text));
+    }
+  };
+  refuses({{"scheme", "int8"}, {"scalar-act-mode", "dynamic"}}, ErrorKind::kUsage,
+          "--scalar-act-mode changes nothing without --scalar-act-bits or --calibrate");
+  refuses({{"scheme", "int8"}, {"calibrate-tokens", "5"}}, ErrorKind::kUsage,
+          "--calibrate-tokens changes nothing without --calibrate");
+  refuses({{"scalar-act-bits", "8"}, {"scalar-exclude", ".*fc1"}}, ErrorKind::kUsage,
+          "--scalar-exclude changes nothing without --scheme");
+  refuses({{"scheme", "int8"}, {"pq-iterations", "5"}}, ErrorKind::kUsage,
+          "--pq-iterations changes nothing without --config");
+  refuses({{"pq-centroid-type", "int8"}}, ErrorKind::kConfig, "no weight in");
+  refuses({{"scheme", "int8"}, {"scalar-exclude", "decoder.embed_token"}}, ErrorKind::kConfig,
+          "--scalar-exclude 'decoder.embed_token' matches no layer");
+  refuses({{"scheme", "int8"}, {"scalar-act-bits", "8"}, {"scalar-act-exclude", "fc"}}, ErrorKind::kConfig,
+          "--scalar-act-exclude 'fc' matches no layer");
+  refuses({{"scheme", "int8"}, {"calibrate", path("nowhere")}}, ErrorKind::kIo, "there is no such folder");
+  refuses({{"scheme", "int8"}, {"output", path("nowhere/x.qn")}}, ErrorKind::kIo, "there is no folder");
+}
+
 TEST_F(QuantizeWithoutTraining, BadInputIsRefused) {
   EXPECT_THROW(run("x.qn", {}), Error);
   EXPECT_THROW(run("x.qn", {{"scheme", "int9"}}), Error);

@@ -20,6 +20,7 @@ struct BatchLimits {
   int64_t max_tokens = 0;                    ///< sentences × longest sentence; ≤ 0: no limit
   int64_t max_sentences = 0;                 ///< ≤ 0: no limit
   int64_t required_batch_size_multiple = 8;  ///< a batch has fewer sentences than this or a multiple of it
+  const char* max_tokens_option = "--max-tokens";  ///< what messages call it
 };
 
 /// Groups neighbours of `indices` as fairseq's batch_by_size (data_utils_fast.pyx), except that the last

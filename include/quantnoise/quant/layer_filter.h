@@ -24,8 +24,13 @@ class LayerFilter {
   bool operator()(const NamedSlot& slot) const;
   /// Errors: kConfig when `include` matches none of these.
   void require_match(const std::vector<NamedSlot>& slots) const;
+  /// The same of `exclude`, too: for filters without a default.
+  void require_matches(const std::vector<NamedSlot>& slots) const;
 
  private:
+  void require(const std::vector<NamedSlot>& slots, const char* end, const std::string& text,
+               const std::regex& pattern) const;
+
   std::string option_;
   std::string include_text_;
   std::string exclude_text_;

@@ -46,10 +46,14 @@ struct ScalarLayer {
   double relative_error = 0;  ///< Σ(w − ŵ)² / Σw² on the grid of now
 };
 
+/// What becomes of a grid that has the bits and channels of the plan already.
+enum class FittingGrids { kStay, kAnew };
+
 /// Gives the planned weights their grids, or their new options where they have one already: all of them or,
 /// on an error, none. The parameters stay the tensors they are: an optimizer goes on with them. Errors:
 /// kNumeric naming the layer for a NaN or infinity.
-std::vector<ScalarLayer> quantize_scalar(torch::nn::Module& model, const ScalarPlan& plan);
+std::vector<ScalarLayer> quantize_scalar(torch::nn::Module& model, const ScalarPlan& plan,
+                                         FittingGrids fitting = FittingGrids::kStay);
 
 /// The rows "layers" of a run: Σ relative_error · numel / Σ numel.
 double mean_relative_error(const std::vector<ScalarLayer>& layers);

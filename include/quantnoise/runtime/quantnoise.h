@@ -91,7 +91,8 @@ typedef struct qn_model_info {
   const char* architecture; /* "transformer_lm"; lives as long as the model */
   const char* tokenizer;    /* "space", "words"; lives forever */
   int64_t vocab_size;
-  int64_t max_positions; /* tokens that a sequence may have */
+  int64_t max_positions; /* tokens a sequence had in training at most; longer ones are an error, except that
+                            qn_score_tokens takes them where positions are not learned */
   int64_t num_layers;    /* with a weight */
   int64_t file_bytes;    /* mapped; what is never read takes no memory */
   int64_t weight_bytes;  /* held in memory beside the file */
@@ -154,7 +155,8 @@ typedef struct qn_score {
   { sizeof(qn_score), 0, 0, 0 }
 
 /* A text of any length, line by line with </s> after each, in windows of the training's length: what
- * `qn-run score` prints. */
+ * `qn-run score` prints. (Not with `fast`: there `qn-run score --fast` looks every row up, to show what the
+ * tables cost; here many rows are multiplied as in a prompt.) */
 QN_API qn_status qn_score_text(qn_session* session, const char* text, size_t num_bytes, qn_score* score);
 
 typedef struct qn_generate_options {

@@ -30,7 +30,8 @@ int64_t token_type_bytes(TokenType type);
 /// kUint16 below 65,500 symbols, else kInt32 (every version of fairseq reads both).
 TokenType token_type_for(int64_t num_symbols);
 
-/// Writes PREFIX.bin and PREFIX.idx; both appear at finish(), or not at all.
+/// Writes PREFIX.bin and PREFIX.idx; nothing of them appears before finish(), which leaves no old index
+/// beside new data, whatever happens.
 class IndexedDatasetWriter {
  public:
   IndexedDatasetWriter(std::string prefix, TokenType type);

@@ -43,7 +43,7 @@ NllSum evaluate_nll(models::LanguageModel& model, const data::BatchDataset& data
 /// limit is given, required_batch_size_multiple 1); samples longer than max_positions (≤ 0: any) are left out
 /// with a warning.
 data::BatchList evaluation_batches(const data::BatchDataset& dataset, int64_t max_tokens, int64_t batch_size,
-                                   int64_t max_positions);
+                                   int64_t max_positions, const char* max_tokens_option = "--max-tokens");
 
 /// What `qn eval-lm` is asked for.
 struct LmEvaluationOptions {

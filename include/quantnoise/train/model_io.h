@@ -42,12 +42,19 @@ void restore_weights(models::LanguageModel& model, const pack::ModelFile& file,
 /// value), as text: tokens-per-sample, sample-break-mode … Empty where nothing is remembered.
 std::map<std::string, std::string> stored_task_options(const pack::ModelFile& file);
 
+/// Name of the tokenizer that a file remembers. Errors: kFormat for one that is not known.
+std::string stored_tokenizer(const pack::ModelFile& file);
+
 /// A CPU tensor as the file holds it; the bytes are copied. Errors: kInternal for a type the file does not
 /// know.
 pack::RawTensor to_raw_tensor(const at::Tensor& tensor);
 /// The inverse, a copy of its own.
 at::Tensor from_raw_tensor(const pack::RawTensor& raw);
 
+/// A warning when a folder's text was cut into words in another way than the model's: the numbers fit, and
+/// words that stand beside punctuation may have become unknown ones.
+void warn_of_other_tokenizer(const std::string& model_tokenizer, const std::string& data_tokenizer,
+                             const std::string& data_name);
 /// Errors: kData when a data folder's dictionary is not the model's, naming the first word that differs. A
 /// shorter dictionary that agrees as far as it goes is refused too: its numbers fit, its words do not.
 void require_same_dictionary(const text::Dictionary& model_dictionary,

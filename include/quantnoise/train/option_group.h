@@ -7,4 +7,7 @@ namespace quantnoise::train {
 
 using config::OptionGroup;
 
+/// Of every option that says how many.
+inline constexpr int64_t kMostThreads = 1024;
+
 }  // namespace quantnoise::train

@@ -6,10 +6,14 @@
 
 namespace quantnoise::architecture {
 
+constexpr int64_t kPaddingEntry = 1;
+
 std::vector<Band> make_bands(const std::string& option, const std::vector<int64_t>& cutoffs,
                              int64_t vocab_size, int64_t dim, double factor) {
   QN_REQUIRE(!cutoffs.empty(), ErrorKind::kConfig, option,
              "-cutoff: found no number, expected where the bands end");
+  QN_REQUIRE(cutoffs.front() > kPaddingEntry, ErrorKind::kConfig, option, "-cutoff: found ",
+             join(cutoffs, ","), ", expected a first band with at least the entries 0 and 1 (padding)");
   QN_REQUIRE(factor >= 1, ErrorKind::kConfig, option, "-factor: found ", factor, ", expected at least 1");
   std::vector<int64_t> ends = cutoffs;
   if (ends.back() < vocab_size) ends.push_back(vocab_size);

@@ -53,7 +53,9 @@ class Checker {
     };
     for (const auto& [name, weight] : file.weights) {
       require(!name.empty(), "found a weight without a name");
-      for (const std::string& part : part_names(name, weight)) claim(part);
+      const std::vector<std::string> parts = part_names(name, weight);
+      for (const std::string& part : parts) claim(part);
+      if (std::find(parts.begin(), parts.end(), name) == parts.end()) claim(name);
     }
     for (const auto& [name, tensor] : file.tensors) claim(name);
     for (const auto& [name, blob] : file.blobs) claim(blob_name(name));
@@ -152,8 +154,8 @@ class Checker {
     check_codes(place, weight, weight.numel() / weight.block_size);
     require(weight.centroid_type == ScalarType::kF16 || weight.centroid_type == ScalarType::kI8, place,
             ": centroids: found dtype ", type_name(weight.centroid_type), ", expected F16 or I8");
-    require(std::isfinite(weight.centroid_scale), place, ": centroid_scale: found ", weight.centroid_scale,
-            ", expected a finite number");
+    require(std::isfinite(weight.centroid_scale) && weight.centroid_scale >= 0, place,
+            ": centroid_scale: found ", weight.centroid_scale, ", expected a finite number");
     expect_bytes(place, "centroids", weight.centroids,
                  tensor_bytes({weight.num_centroids, weight.block_size}, weight.centroid_type, place));
   }

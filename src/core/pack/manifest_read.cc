@@ -101,6 +101,9 @@ void read_product(const JsonObject& record, const std::string& name, TensorPool&
   require_shape(entry, {weight.num_centroids, weight.block_size}, centroids);
   weight.centroid_type = entry.type;
   weight.centroids = pool.data(entry);
+  const bool has_scale = record.has("centroid_scale");
+  QN_REQUIRE(!has_scale || entry.type == ScalarType::kI8, ErrorKind::kFormat, record.place(),
+             ": centroid_scale: found beside centroids that are not I8");
   if (entry.type == ScalarType::kI8)
     weight.centroid_scale = static_cast<float>(record.number("centroid_scale"));
 }

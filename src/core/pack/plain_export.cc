@@ -2,6 +2,7 @@
 #include <span>
 
 #include "core/pack/manifest.h"
+#include "quantnoise/base/error.h"
 #include "quantnoise/codec/half.h"
 
 namespace quantnoise::pack {
@@ -28,9 +29,15 @@ std::vector<float> widen(const RawTensor& tensor) {
 }
 
 // Decoded when its turn comes: one weight at a time is in memory.
-OutgoingTensor export_weight(std::string name, const codec::PackedWeight& weight) {
-  return {std::move(name), ScalarType::kF32, weight.shape, false,
-          [&weight] { return own_floats(codec::unpack_to_float(weight)); }};
+OutgoingTensor export_weight(const std::string& name, const codec::PackedWeight& weight) {
+  const auto decode = [&weight, name] {
+    try {
+      return own_floats(codec::unpack_to_float(weight));
+    } catch (Error& error) {
+      throw error.in("weight " + name);
+    }
+  };
+  return {name, ScalarType::kF32, weight.shape, false, decode};
 }
 
 OutgoingTensor export_tensor(std::string name, const RawTensor& tensor) {

@@ -6,6 +6,7 @@
 
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/log.h"
+#include "quantnoise/text/lines.h"
 #include "quantnoise/text/utf8.h"
 
 namespace quantnoise::runtime {
@@ -145,13 +146,10 @@ ScoreResult score(Session& session, std::shared_ptr<const text::TokenStream> str
 std::shared_ptr<const text::TokenStream> encode_text(const LanguageModel& model, std::string_view text) {
   std::vector<std::vector<int64_t>> sentences;
   std::string storage;
-  while (!text.empty()) {
-    const size_t end = text.find('\n');
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  text::for_each_line(text, [&](std::string_view line) {
     text::replace_invalid_utf8(line, storage);
     sentences.push_back(model.dictionary().encode_line(line, model.tokenizer()));
-  }
+  });
   QN_REQUIRE(!sentences.empty(), ErrorKind::kData, "the text is empty: expected at least one line");
   return std::make_shared<const text::TokenStream>(text::TokenStream::from_sentences(sentences));
 }

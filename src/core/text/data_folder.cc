@@ -17,7 +17,7 @@ constexpr const char* kPrepareHint =
 
 void check_tokens(const IndexedDataset& part, const Dictionary& dictionary) {
   const auto [smallest, largest] = part.token_range();
-  if (part.num_tokens() == 0 || (smallest >= 0 && largest < dictionary.size())) return;
+  if (part.num_tokens() == 0 || (smallest >= 0 && largest >= 0 && largest < dictionary.size())) return;
   const int64_t culprit = smallest < 0 ? smallest : largest;
   throw Error(ErrorKind::kData,
               str_cat(part.prefix(), ".bin does not fit the dictionary: found the token number ", culprit,

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "core/text/line_codec.h"
@@ -16,6 +18,7 @@ namespace {
 
 constexpr std::array<std::string_view, kNumSpecial> kSpecialSymbols = {"<s>", "<pad>", "</s>", "<unk>"};
 constexpr std::string_view kOverwriteFlag = "#fairseq:overwrite";
+constexpr std::string_view kOverwriteEnd = " #fairseq:overwrite\n";
 
 std::string_view strip_right(std::string_view text) {
   const size_t last = text.find_last_not_of(" \t\r\n\v\f");
@@ -141,8 +144,11 @@ Dictionary Dictionary::build(const WordCounts& counts, const DictionaryOptions& 
 
 void Dictionary::save(const std::string& path) const {
   base::AtomicFile file(path);
-  for (size_t i = kNumSpecial; i < symbols_.size(); ++i)
-    file.write(str_cat(symbols_[i], ' ', counts_[i], '\n'));
+  std::set<std::string_view> earlier(symbols_.begin(), symbols_.begin() + kNumSpecial);
+  for (size_t i = kNumSpecial; i < symbols_.size(); ++i) {
+    const bool is_new = earlier.insert(symbols_[i]).second;
+    file.write(str_cat(symbols_[i], ' ', counts_[i], is_new ? std::string_view("\n") : kOverwriteEnd));
+  }
   file.commit();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <string_view>
 
@@ -131,6 +132,7 @@ void IndexedDatasetWriter::finish() {
     index.write(as_bytes(pointer));
     pointer += size * token_type_bytes(type_);
   }
+  std::filesystem::remove(index_path(prefix_));
   data_.commit();
   index.commit();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <set>
 
 #include "core/text/text_chunks.h"
@@ -120,13 +121,14 @@ void write_chunk(const EncodedChunk& chunk, IndexedDatasetWriter& writer, SplitR
   report.num_invalid_utf8 += chunk.num_invalid_utf8;
 }
 
+// The writer has all sentences afterwards, and has not finished.
 SplitReport binarize(const Split& split, const Dictionary& dictionary, const Tokenizer& tokenizer,
-                     const PreprocessOptions& options, const base::ParallelFor& threads) {
+                     const PreprocessOptions& options, const base::ParallelFor& threads,
+                     IndexedDatasetWriter& writer) {
   const TextChunks file(split.path);
   SplitReport report;
   report.split = split.name;
   report.path = split.path;
-  IndexedDatasetWriter writer(options.destdir + "/" + split.name, token_type_for(dictionary.size()));
   for_each_chunk<EncodedChunk>(
       file, threads, [&](std::string_view chunk) { return encode_chunk(chunk, tokenizer, dictionary); },
       [&](const EncodedChunk& chunk, uint64_t bytes_done) {
@@ -135,7 +137,6 @@ SplitReport binarize(const Split& split, const Dictionary& dictionary, const Tok
       });
   report.num_sentences = writer.num_sentences();
   report.num_tokens = writer.num_tokens();
-  writer.finish();
   return report;
 }
 
@@ -214,13 +215,18 @@ PreprocessReport preprocess(const PreprocessOptions& options) {
   const Dictionary dictionary = make_dictionary(options, splits, tokenizer, threads);
   base::make_directories(options.destdir);
   warn_of_stale_splits(options.destdir, splits);
-  dictionary.save(options.destdir + "/dict.txt");
-  base::write_text_file(options.destdir + kTokenizerFile, options.tokenizer + "\n");
   PreprocessReport report;
   report.dictionary_size = dictionary.size();
+  std::vector<std::unique_ptr<IndexedDatasetWriter>> writers;
   for (const Split& split : splits) {
-    report.splits.push_back(binarize(split, dictionary, tokenizer, options, threads));
+    writers.push_back(std::make_unique<IndexedDatasetWriter>(options.destdir + "/" + split.name,
+                                                             token_type_for(dictionary.size())));
+    report.splits.push_back(binarize(split, dictionary, tokenizer, options, threads, *writers.back()));
   }
+  // Only now, and all of it: what an earlier run left does not fit the new dictionary.
+  dictionary.save(options.destdir + "/dict.txt");
+  base::write_text_file(options.destdir + kTokenizerFile, options.tokenizer + "\n");
+  for (const auto& writer : writers) writer->finish();
   return report;
 }
 

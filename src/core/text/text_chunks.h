@@ -9,6 +9,7 @@
 
 #include "quantnoise/base/file.h"
 #include "quantnoise/base/parallel.h"
+#include "quantnoise/text/lines.h"
 
 namespace quantnoise::text {
 
@@ -27,17 +28,6 @@ class TextChunks {
   base::MappedFile file_;
   std::vector<size_t> ends_;
 };
-
-/// Calls body(line) for every line, without its end: \n, \r\n or \r, as Python's universal newlines.
-template <typename Body>
-void for_each_line(std::string_view text, const Body& body) {
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find_first_of("\r\n", begin), text.size());
-    body(text.substr(begin, end - begin));
-    const bool is_pair = end + 1 < text.size() && text[end] == '\r' && text[end + 1] == '\n';
-    begin = end + (is_pair ? 2 : 1);
-  }
-}
 
 /// Calls collect(work(chunk), bytes up to the chunk's end) in the order of the chunks; work runs on the
 /// threads, a few chunks for each at a time, so that memory stays bounded.

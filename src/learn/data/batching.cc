@@ -90,7 +90,8 @@ BatchList batch_by_size(std::span<const int64_t> indices, std::span<const int64_
   for (const int64_t index : indices) {
     const int64_t size = sizes[static_cast<size_t>(index)];
     QN_REQUIRE(limits.max_tokens <= 0 || size <= limits.max_tokens, ErrorKind::kData, "sample ", index,
-               " has ", size, " tokens, expected at most --max-tokens ", limits.max_tokens);
+               " has ", size, " tokens, expected at most ", limits.max_tokens, " (", limits.max_tokens_option,
+               ")");
     grouping.add(size);
   }
   return {{indices.begin(), indices.end()}, grouping.finish()};

@@ -62,6 +62,11 @@ BatchList make_batches(const BatchDataset& dataset, const IteratorOptions& optio
   return batch_by_size(samples.kept, dataset.sizes(), options.limits);
 }
 
+/// Names the order of an epoch's batches, too.
+uint64_t hash_epoch(uint64_t batches_hash, bool shuffled) {
+  return shuffled ? batches_hash : base::mix64(batches_hash ^ 1);
+}
+
 struct EpochIterator::Impl {
   std::shared_ptr<const BatchDataset> dataset;
   BatchList batches;
@@ -73,12 +78,12 @@ struct EpochIterator::Impl {
   std::unique_ptr<Prefetcher> prefetcher;
 
   int64_t num_batches() const { return static_cast<int64_t>(order.size()); }
+  bool is_shuffled(int64_t in_epoch) const { return options.shuffle && in_epoch > options.curriculum; }
 
   void seek(int64_t new_epoch, int64_t new_position) {
     prefetcher.reset();
-    const bool shuffle = options.shuffle && new_epoch > options.curriculum;
-    order = shard_of(epoch_batch_order(batches.size(), shuffle, options.seed, new_epoch), options.num_shards,
-                     options.shard);
+    order = shard_of(epoch_batch_order(batches.size(), is_shuffled(new_epoch), options.seed, new_epoch),
+                     options.num_shards, options.shard);
     QN_REQUIRE(new_epoch >= kFirstEpoch && new_position >= 0 && new_position <= num_batches(),
                ErrorKind::kData, "cannot go to batch ", new_position, " of epoch ", new_epoch, ": found ",
                num_batches(), " batches an epoch");
@@ -127,21 +132,24 @@ void EpochIterator::next_epoch() { impl_->seek(impl_->epoch + 1, 0); }
 void EpochIterator::seek(int64_t epoch, int64_t position) { impl_->seek(epoch, position); }
 
 IteratorState EpochIterator::state() const {
-  return {impl_->epoch, impl_->position, impl_->num_batches(), impl_->batches_hash};
+  return {impl_->epoch, impl_->position, impl_->num_batches(),
+          hash_epoch(impl_->batches_hash, impl_->is_shuffled(impl_->epoch))};
 }
 
 void EpochIterator::restore(const IteratorState& state) {
   // Between epochs the next one begins afresh, so other data or limits do no harm.
   if (state.position == 0) return seek(state.epoch, 0);
   if (state.position == state.num_batches) return seek(state.epoch, num_batches());
-  if (state.num_batches != num_batches() || state.batches_hash != impl_->batches_hash) {
-    throw Error(ErrorKind::kData,
-                str_cat("cannot go on at batch ", state.position, " of ", state.num_batches, " in epoch ",
-                        state.epoch,
-                        ": the data, the batch limits, the seed or the number of shards are not those of the "
-                        "saved run (now ",
-                        num_batches(), " batches an epoch)"),
-                "start the epoch afresh with --reset-dataloader");
+  if (state.num_batches != num_batches() ||
+      state.batches_hash != hash_epoch(impl_->batches_hash, impl_->is_shuffled(state.epoch))) {
+    throw Error(
+        ErrorKind::kData,
+        str_cat("cannot go on at batch ", state.position, " of ", state.num_batches, " in epoch ",
+                state.epoch,
+                ": the data, the batch limits, the seed, --curriculum or the number of shards are not "
+                "those of the saved run (now ",
+                num_batches(), " batches an epoch)"),
+        "start the epoch afresh with --reset-dataloader");
   }
   seek(state.epoch, state.position);
 }

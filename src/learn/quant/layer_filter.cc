@@ -37,11 +37,21 @@ bool LayerFilter::operator()(const NamedSlot& slot) const {
   return exclude_text_.empty() || !matches_path(slot, exclude_);
 }
 
+void LayerFilter::require(const std::vector<NamedSlot>& slots, const char* end, const std::string& text,
+                          const std::regex& pattern) const {
+  const bool any = text.empty() || std::any_of(slots.begin(), slots.end(), [&](const NamedSlot& slot) {
+                     return matches_path(slot, pattern);
+                   });
+  QN_REQUIRE(any, ErrorKind::kConfig, option_, end, " '", text, "' matches no layer");
+}
+
 void LayerFilter::require_match(const std::vector<NamedSlot>& slots) const {
-  if (include_text_.empty()) return;
-  const bool any = std::any_of(slots.begin(), slots.end(),
-                               [&](const NamedSlot& slot) { return matches_path(slot, include_); });
-  QN_REQUIRE(any, ErrorKind::kConfig, option_, "-include '", include_text_, "' matches no layer");
+  require(slots, "-include", include_text_, include_);
+}
+
+void LayerFilter::require_matches(const std::vector<NamedSlot>& slots) const {
+  require_match(slots);
+  require(slots, "-exclude", exclude_text_, exclude_);
 }
 
 }  // namespace quantnoise::quant

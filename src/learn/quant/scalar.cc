@@ -51,9 +51,10 @@ struct Exchange {
 };
 
 // The slot's weight under the plan's options; a representation of its own, so that nothing changes yet.
-std::shared_ptr<ScalarRepresentation> planned(const Representation& old, const ScalarOptions& options) {
+std::shared_ptr<ScalarRepresentation> planned(const Representation& old, const ScalarOptions& options,
+                                              FittingGrids fitting) {
   const auto* scalar = dynamic_cast<const ScalarRepresentation*>(&old);
-  if (scalar == nullptr) {
+  if (scalar == nullptr || fitting == FittingGrids::kAnew) {
     return std::make_shared<ScalarRepresentation>(old.parameter(), options, old.zero_row());
   }
   auto next = std::make_shared<ScalarRepresentation>(*scalar);
@@ -95,7 +96,7 @@ std::string ScalarPlan::text() const {
 ScalarPlan plan_scalar(torch::nn::Module& model, const ScalarOptions& options, const LayerFilter& filter) {
   check_scalar(options, "model");
   const std::vector<NamedSlot> slots = named_slots(model);
-  filter.require_match(slots);
+  filter.require_matches(slots);
   ScalarPlan plan;
   plan.options = options;
   std::unordered_set<const at::TensorImpl*> tensors;
@@ -108,7 +109,8 @@ ScalarPlan plan_scalar(torch::nn::Module& model, const ScalarOptions& options, c
   return plan;
 }
 
-std::vector<ScalarLayer> quantize_scalar(torch::nn::Module& model, const ScalarPlan& plan) {
+std::vector<ScalarLayer> quantize_scalar(torch::nn::Module& model, const ScalarPlan& plan,
+                                         FittingGrids fitting) {
   const std::vector<NamedSlot> slots = named_slots(model);
   std::vector<Exchange> exchanges;
   std::vector<ScalarLayer> layers;
@@ -121,7 +123,7 @@ std::vector<ScalarLayer> quantize_scalar(torch::nn::Module& model, const ScalarP
     QN_REQUIRE(holds_weight(old), ErrorKind::kConfig, "layer ", entry.name, ": found scheme ", old.scheme(),
                ", expected a dense or an int-N weight");
     try {
-      exchanges.push_back({found->slot, planned(old, plan.options)});
+      exchanges.push_back({found->slot, planned(old, plan.options, fitting)});
     } catch (Error& error) {
       throw error.in("layer " + entry.name);
     }

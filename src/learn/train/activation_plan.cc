@@ -83,6 +83,15 @@ std::vector<quant::NamedActivation> inputs_of(torch::nn::Module& model,
   return inputs;
 }
 
+void check_excluded_inputs(torch::nn::Module& model, const std::string& exclude) {
+  if (exclude.empty()) return;
+  const std::regex pattern = compile(exclude);
+  const std::vector<std::string> layers = layers_of(quant::named_activations(model));
+  const bool any = std::any_of(layers.begin(), layers.end(),
+                               [&](const std::string& layer) { return std::regex_match(layer, pattern); });
+  QN_REQUIRE(any, ErrorKind::kConfig, "--scalar-act-exclude '", exclude, "' matches no layer");
+}
+
 std::vector<std::string> quantized_weights(torch::nn::Module& model) {
   std::vector<std::string> names;
   for (const quant::NamedSlot& named : quant::named_slots(model)) {
@@ -105,7 +114,10 @@ ActivationPlan::ActivationPlan(torch::nn::Module& model) : inputs_(quant::named_
 ActivationPlan::ActivationPlan(torch::nn::Module& model, const ActivationSetup& setup,
                                const std::vector<std::string>& weights)
     : setup_(setup), trains_(setup.options.mode != quant::ActivationMode::kNone) {
-  if (trains_) inputs_ = inputs_of(model, weights, setup.exclude);
+  if (trains_) {
+    check_excluded_inputs(model, setup.exclude);
+    inputs_ = inputs_of(model, weights, setup.exclude);
+  }
   QN_REQUIRE(!trains_ || !setup.is_explicit || !inputs_.empty(), ErrorKind::kConfig,
              "--scalar-act-bits, --quant-noise-scalar-act: there is no input to quantize, because no "
              "product's weight is quantized or has noise",

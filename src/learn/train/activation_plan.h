@@ -33,6 +33,8 @@ int parse_activation_bits(const std::string& text);
 std::vector<quant::NamedActivation> inputs_of(torch::nn::Module& model,
                                               const std::vector<std::string>& weights,
                                               const std::string& exclude);
+/// Errors: kConfig for an `exclude` that is no regular expression or matches no layer that has an input.
+void check_excluded_inputs(torch::nn::Module& model, const std::string& exclude);
 /// Canonical paths of the weights that have a grid or a codebook.
 std::vector<std::string> quantized_weights(torch::nn::Module& model);
 /// Paths of all layers that read these inputs.

@@ -41,6 +41,7 @@ int64_t calibrate_activations(models::LanguageModel& model, const text::Dictiona
                               const CalibrationData& data) {
   const auto folder = data::LanguageModelData::open(data.folder);
   require_same_dictionary(dictionary, *folder.dictionary(), data.folder);
+  warn_of_other_tokenizer(data.tokenizer, folder.tokenizer_name(), data.folder);
   data::LanguageModelOptions options;
   options.tokens_per_sample = std::min(data.tokens_per_sample, model.max_positions());
   options.sample_break_mode = data.sample_break_mode;

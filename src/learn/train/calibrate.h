@@ -12,7 +12,8 @@ namespace quantnoise::train {
 struct CalibrationData {
   std::string folder;  ///< made by qn preprocess; its dictionary must be the model's
   std::string split = "train";
-  int64_t max_tokens = 65536;  ///< evenly spread samples of about so many in all; 0: the whole split
+  std::string tokenizer = "space";  ///< the model's
+  int64_t max_tokens = 65536;       ///< evenly spread samples of about so many in all; 0: the whole split
   int64_t tokens_per_sample = 1024;
   text::BreakMode sample_break_mode = text::BreakMode::kNone;
 };

@@ -84,8 +84,9 @@ NllSum evaluate_nll(models::LanguageModel& model, const data::BatchDataset& data
 }
 
 data::BatchList evaluation_batches(const data::BatchDataset& dataset, int64_t max_tokens, int64_t batch_size,
-                                   int64_t max_positions) {
+                                   int64_t max_positions, const char* max_tokens_option) {
   data::IteratorOptions options;
+  options.limits.max_tokens_option = max_tokens_option;
   options.limits.max_tokens = max_tokens <= 0 && batch_size <= 0 ? kDefaultMaxTokens : max_tokens;
   options.limits.max_sentences = batch_size;
   options.limits.required_batch_size_multiple = 1;

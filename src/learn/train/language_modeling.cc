@@ -26,6 +26,7 @@ std::vector<data::LanguageModelData> open_folders(const std::string& list) {
     if (folder.empty()) continue;
     folders.push_back(data::LanguageModelData::open(folder));
     require_same_dictionary(*folders.front().dictionary(), *folders.back().dictionary(), folder);
+    warn_of_other_tokenizer(folders.front().tokenizer_name(), folders.back().tokenizer_name(), folder);
   }
   QN_REQUIRE(!folders.empty(), ErrorKind::kUsage, "no data folder given");
   return folders;
@@ -62,6 +63,7 @@ class LanguageModeling : public Task {
                ") conflicts with the restored file, which holds a ", file->architecture);
     require_no_conflict(file->options_json, values_, "the restored file");
     require_same_dictionary(dictionary_of(*file, "the restored file"), dictionary(), data_.front().folder());
+    warn_of_other_tokenizer(stored_tokenizer(*file), tokenizer_name(), data_.front().folder());
     return models::make_model(file->architecture, with_regularization(file->options_json, values_));
   }
 

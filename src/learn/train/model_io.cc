@@ -11,6 +11,7 @@
 
 #include "learn/train/activation_io.h"
 #include "quantnoise/base/error.h"
+#include "quantnoise/base/log.h"
 #include "quantnoise/config/options.h"
 #include "quantnoise/models/registry.h"
 #include "quantnoise/quant/slot.h"
@@ -174,15 +175,6 @@ text::Dictionary read_dictionary(const pack::ModelFile& file) {
   return text::Dictionary(text::DictionaryView::open(blob.bytes, "the dictionary"));
 }
 
-std::string read_tokenizer(const pack::ModelFile& file) {
-  const codec::ByteBlock& blob = find_blob(file, kTokenizerBlob);
-  const std::string name(reinterpret_cast<const char*>(blob.bytes.data()), blob.bytes.size());
-  const std::vector<std::string> known = text::tokenizer_names();
-  QN_REQUIRE(std::find(known.begin(), known.end(), name) != known.end(), ErrorKind::kFormat,
-             "unknown tokenizer '", name, "', expected one of ", join(known, ", "));
-  return name;
-}
-
 /// Before the model is built, so that a damaged number does not decide how much memory is taken.
 void check_vocabulary(const pack::ModelFile& file, const text::Dictionary& dictionary) {
   const auto options = nlohmann::json::parse(file.options_json, nullptr, false);
@@ -231,7 +223,11 @@ pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary&
   file.options_json = model.options_json();
   const std::vector<quant::NamedSlot> slots = quant::named_slots(model);
   for (const quant::NamedSlot& named : slots) {
-    file.weights.emplace(weight_key(named.name), named.slot->representation().pack());
+    try {
+      file.weights.emplace(weight_key(named.name), named.slot->representation().pack());
+    } catch (Error& error) {
+      throw error.in("layer " + named.name);
+    }
     for (const std::string& alias : named.aliases)
       file.ties.emplace(weight_key(alias), weight_key(named.name));
   }
@@ -266,7 +262,7 @@ LoadedModel load_model(const std::string& path, codec::CentroidGradient gradient
   loaded.file = pack::read_model_file(path);
   try {
     loaded.dictionary = read_dictionary(loaded.file);
-    loaded.tokenizer = read_tokenizer(loaded.file);
+    loaded.tokenizer = stored_tokenizer(loaded.file);
     check_vocabulary(loaded.file, loaded.dictionary);
     loaded.model = build_model(loaded.file);
     restore_weights(*loaded.model, loaded.file, gradient);
@@ -287,6 +283,23 @@ std::map<std::string, std::string> stored_task_options(const pack::ModelFile& fi
                     value.is_string() ? value.get<std::string>() : value.dump());
   }
   return options;
+}
+
+std::string stored_tokenizer(const pack::ModelFile& file) {
+  const codec::ByteBlock& blob = find_blob(file, kTokenizerBlob);
+  const std::string name(reinterpret_cast<const char*>(blob.bytes.data()), blob.bytes.size());
+  const std::vector<std::string> known = text::tokenizer_names();
+  QN_REQUIRE(std::find(known.begin(), known.end(), name) != known.end(), ErrorKind::kFormat,
+             "unknown tokenizer '", name, "', expected one of ", join(known, ", "));
+  return name;
+}
+
+void warn_of_other_tokenizer(const std::string& model_tokenizer, const std::string& data_tokenizer,
+                             const std::string& data_name) {
+  if (model_tokenizer == data_tokenizer) return;
+  base::log(base::LogLevel::kWarning,
+            str_cat("the text of ", data_name, " was cut into words by the tokenizer '", data_tokenizer,
+                    "', the model's is '", model_tokenizer, "': qn preprocess --tokenizer"));
 }
 
 void require_same_dictionary(const text::Dictionary& model_dictionary,

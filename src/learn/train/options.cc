@@ -221,7 +221,7 @@ void declare_progress(config::OptionTable& table) {
 
 void declare_machine(config::OptionTable& table) {
   OptionGroup group(table, option_group::kMachine);
-  group.integer("threads", "", "threads of computation; default: one for each core").min(1);
+  group.integer("threads", "", "threads of computation; default: one for each core").min(1).max(kMostThreads);
   group.flag("bf16", "matrix products in bfloat16; weights and gradients stay fp32");
   group.flag("fp16", "on a CPU this means --bf16");
   group.flag("amp", "--bf16 if the processor multiplies bfloat16 itself, else fp32");

@@ -73,8 +73,10 @@ void keep_decoder_layers(pack::ModelFile& file, const std::vector<int64_t>& laye
   QN_REQUIRE(options.is_object() && options.contains("decoder_layers") &&
                  options["decoder_layers"].is_number_integer(),
              ErrorKind::kFormat, "the model's options name no decoder_layers");
-  const int64_t share = options.value("share_layers", int64_t{1});
-  QN_REQUIRE(share > 0, ErrorKind::kFormat, "share_layers: found ", share, ", expected at least 1");
+  const nlohmann::ordered_json share_layers = options.value("share_layers", nlohmann::ordered_json(1));
+  QN_REQUIRE(share_layers.is_number_integer() && share_layers.get<int64_t>() > 0, ErrorKind::kFormat,
+             "share_layers: found ", share_layers.dump(), ", expected a number from 1 on");
+  const auto share = share_layers.get<int64_t>();
   const auto kept = checked_layers(layers, options["decoder_layers"].get<int64_t>() / share);
   remove_training_state(file);
   const Renaming renaming(kept);

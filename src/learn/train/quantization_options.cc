@@ -9,13 +9,19 @@
 namespace quantnoise::train {
 namespace {
 
+constexpr int64_t kMostInBlock = 65536;
+constexpr int64_t kMostRounds = 1'000'000;
+
 void declare_noise(config::OptionTable& table) {
   OptionGroup group(table, option_group::kNoise);
   group.real("quant-noise-pq", "0.0", "rate of product-quantization noise on weights")
       .unit("probability")
       .min(0)
       .max(1);
-  group.integer("quant-noise-pq-block-size", "8", "weights in a noise block").unit("weights").min(1);
+  group.integer("quant-noise-pq-block-size", "8", "weights in a noise block")
+      .unit("weights")
+      .min(1)
+      .max(kMostInBlock);
   group.real("quant-noise-pq-embeddings", "", "another rate for embeddings (input and tied output)")
       .unit("probability")
       .min(0)
@@ -82,7 +88,7 @@ void declare_scalar(config::OptionTable& table) {
 
 /// Of every command that makes product codes.
 void declare_pq(OptionGroup& group) {
-  group.integer("pq-iterations", "20", "k-means rounds").min(1);
+  group.integer("pq-iterations", "20", "k-means rounds").min(1).max(kMostRounds);
   group.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid over its blocks");
   group.choice(
       "pq-centroid-type", "fp16", {"fp16", "int8"},
@@ -123,7 +129,9 @@ void declare_quantize_options(config::OptionTable& table) {
   OptionGroup progress(table, option_group::kProgress);
   progress.choice("log-format", "", {"json", "none", "simple", "tqdm", "progress"}, "json: JSON lines");
   OptionGroup machine(table, option_group::kMachine);
-  machine.integer("threads", "", "threads of computation; default: one for each core").min(1);
+  machine.integer("threads", "", "threads of computation; default: one for each core")
+      .min(1)
+      .max(kMostThreads);
 }
 
 }  // namespace quantnoise::train

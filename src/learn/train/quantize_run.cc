@@ -1,6 +1,7 @@
 // Quantization of a model file without training.
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "learn/train/activation_plan.h"
@@ -17,11 +18,41 @@
 namespace quantnoise::train {
 namespace {
 
+bool quantizes_inputs(const config::OptionValues& values) {
+  return !values.get_string("calibrate").empty() || values.has_value("scalar-act-bits");
+}
+
+/// Errors: kUsage for an option that would change nothing because another one is missing.
+void check_companions(const config::OptionValues& values) {
+  const bool has_stages = !values.get_string("quantization-config-path").empty();
+  const auto needs = [&](bool is_given, const char* what, std::initializer_list<const char*> options) {
+    for (const char* option : options) {
+      QN_REQUIRE(is_given || !values.is_explicit(option), ErrorKind::kUsage, "--", option,
+                 " changes nothing without ", what);
+    }
+  };
+  needs(values.has_value("scheme"), "--scheme", {"scalar-method", "scalar-include", "scalar-exclude"});
+  needs(quantizes_inputs(values), "--scalar-act-bits or --calibrate",
+        {"scalar-act-mode", "scalar-act-method", "scalar-act-exclude"});
+  needs(!values.get_string("calibrate").empty(), "--calibrate", {"calibrate-subset", "calibrate-tokens"});
+  needs(has_stages, "--config", {"pq-iterations"});
+}
+
+/// Errors: kIo for a folder that is not there; found out before the work, not behind it.
+void check_folders(const config::OptionValues& values) {
+  const std::filesystem::path folder = std::filesystem::path(values.get_string("output")).parent_path();
+  QN_REQUIRE(folder.empty() || std::filesystem::is_directory(folder), ErrorKind::kIo, "--output ",
+             values.get_string("output"), ": there is no folder ", folder.string());
+  const std::string& data = values.get_string("calibrate");
+  QN_REQUIRE(data.empty() || std::filesystem::is_directory(data), ErrorKind::kIo, "--calibrate ", data,
+             ": there is no such folder");
+}
+
 /// How inputs are to be quantized; nothing: as they are. Errors: kUsage and kConfig for options that
 /// contradict each other.
 std::optional<quant::ActivationOptions> input_options(const config::OptionValues& values) {
+  if (!quantizes_inputs(values)) return std::nullopt;
   const bool has_data = !values.get_string("calibrate").empty();
-  if (!has_data && !values.has_value("scalar-act-bits")) return std::nullopt;
   const int bits =
       values.has_value("scalar-act-bits") ? parse_activation_bits(values.get_string("scalar-act-bits")) : 8;
   quant::ActivationOptions options;
@@ -46,6 +77,7 @@ CalibrationData calibration_data(const config::OptionValues& values, const Loade
   data.folder = values.get_string("calibrate");
   data.split = values.get_string("calibrate-subset");
   data.max_tokens = values.get_int("calibrate-tokens");
+  data.tokenizer = loaded.tokenizer;
   const std::map<std::string, std::string> task = stored_task_options(loaded.file);
   data.tokens_per_sample = loaded.model->max_positions();
   if (const auto found = task.find("sample-break-mode"); found != task.end()) {
@@ -58,6 +90,15 @@ CalibrationData calibration_data(const config::OptionValues& values, const Loade
   return data;
 }
 
+/// How many weights of the plan have a grid of its bits and channels already.
+int64_t num_on_grids(const std::vector<quant::NamedSlot>& slots, const quant::ScalarPlan& plan) {
+  const std::vector<std::string> names = plan.names();
+  return std::count_if(slots.begin(), slots.end(), [&](const quant::NamedSlot& named) {
+    return named.slot->representation().scheme() == str_cat("int", plan.options.bits) &&
+           std::find(names.begin(), names.end(), named.name) != names.end();
+  });
+}
+
 /// One run: every step takes the model a little further and notes it in the history.
 class QuantizeRun {
  public:
@@ -68,9 +109,15 @@ class QuantizeRun {
         options_(pq_options(values)),
         loaded_(load_model(path_, options_.gradient)),
         history_(nlohmann::ordered_json::parse(loaded_.file.history_json, nullptr,
-                                               /*allow_exceptions=*/false)) {
-    load_originals(*loaded_.model, loaded_.file);
+                                               /*allow_exceptions=*/false)),
+        inputs_(input_options(values)) {
+    try {
+      load_originals(*loaded_.model, loaded_.file);
+    } catch (Error& error) {
+      throw error.in(path_);
+    }
     if (!history_.is_object()) history_ = nlohmann::ordered_json::object();
+    check_patterns();
   }
 
   void round_centroids();
@@ -83,6 +130,9 @@ class QuantizeRun {
   void write();
 
  private:
+  /// Errors: kConfig for patterns that are broken or match nothing.
+  void check_patterns() const;
+  bool holds_originals() const { return loaded_.file.kind == "checkpoint"; }
   void run_stages(const config::QuantizationConfig& config, const quant::Plan& plan);
 
   const config::OptionValues& values_;
@@ -91,10 +141,26 @@ class QuantizeRun {
   quant::PqOptions options_;
   LoadedModel loaded_;
   nlohmann::ordered_json history_;
+  std::optional<quant::ActivationOptions> inputs_;
 };
+
+void QuantizeRun::check_patterns() const {
+  const std::vector<quant::NamedSlot> slots = quant::named_slots(*loaded_.model);
+  if (values_.has_value("scheme")) {
+    scalar_setup_without_noise(values_, parse_scalar_scheme(values_.get_string("scheme")))
+        .filter.require_matches(slots);
+  }
+  if (inputs_) check_excluded_inputs(*loaded_.model, values_.get_string("scalar-act-exclude"));
+}
 
 void QuantizeRun::round_centroids() {
   if (options_.centroid_type != codec::ScalarType::kI8) return;
+  const std::vector<quant::NamedSlot> slots = quant::named_slots(*loaded_.model);
+  const bool has_centroids = std::any_of(slots.begin(), slots.end(), [](const quant::NamedSlot& named) {
+    return named.slot->representation().scheme().starts_with("pq");
+  });
+  QN_REQUIRE(has_centroids || !values_.get_string("quantization-config-path").empty(), ErrorKind::kConfig,
+             "--pq-centroid-type int8: no weight in ", path_, " has product codes");
   const int changed = quant::set_centroid_type(*loaded_.model, codec::ScalarType::kI8);
   if (changed > 0) progress_.message(str_cat("centroids of ", changed, " weights to int8"));
 }
@@ -139,13 +205,24 @@ void QuantizeRun::quantize_to_grids() {
   const ScalarSetup setup = scalar_setup_without_noise(values_, parse_scalar_scheme(scheme));
   const quant::ScalarPlan plan = quant::plan_scalar(*loaded_.model, setup.options, setup.filter);
   progress_.message(plan.text(), "plan");
-  if (plan.layers.empty() && !values_.get_string("quantization-config-path").empty()) {
+  const std::vector<quant::NamedSlot> slots = quant::named_slots(*loaded_.model);
+  const bool stages_name_all = std::all_of(slots.begin(), slots.end(), [](const quant::NamedSlot& named) {
+    return named.slot->representation().scheme().starts_with("pq");
+  });
+  if (stages_name_all && !values_.get_string("quantization-config-path").empty()) {
     progress_.message(str_cat("nothing is left for ", scheme, ": the stages name every layer"));
     return;
   }
   QN_REQUIRE(!plan.layers.empty(), ErrorKind::kConfig, "nothing to quantize to ", scheme, " in ", path_,
              ": every layer has product codes already, or is excluded");
-  const std::vector<quant::ScalarLayer> layers = quant::quantize_scalar(*loaded_.model, plan);
+  // A grid of a checkpoint was found for the weights of some updates ago, maybe by another method.
+  const auto num_kept = holds_originals() ? 0 : num_on_grids(slots, plan);
+  if (num_kept > 0) {
+    progress_.message(str_cat(num_kept, " weights are ", scheme, " already and keep their grids: ", path_,
+                              " holds no fp32 originals to find others for"));
+  }
+  const std::vector<quant::ScalarLayer> layers = quant::quantize_scalar(
+      *loaded_.model, plan, holds_originals() ? quant::FittingGrids::kAnew : quant::FittingGrids::kStay);
   history_["scalar"] = {{"bits", setup.options.bits},
                         {"method", codec::observer_name(setup.options.observer)},
                         {"layers", plan.names()}};
@@ -157,7 +234,7 @@ void QuantizeRun::quantize_to_grids() {
 }
 
 void QuantizeRun::quantize_inputs() {
-  const std::optional<quant::ActivationOptions> options = input_options(values_);
+  const std::optional<quant::ActivationOptions>& options = inputs_;
   if (!options) return;
   quant::quantize_activations(*loaded_.model, {});
   history_.erase("activations");
@@ -203,6 +280,8 @@ int run_quantize(const config::OptionValues& values, const Output& output) {
              "nothing to do: give --config FILE.yaml, --scheme int8 (int2 to int8), --pq-centroid-type int8, "
              "--calibrate FOLDER or --scalar-act-bits");
   QN_REQUIRE(!values.get_string("output").empty(), ErrorKind::kUsage, "no file to write given: -o FILE");
+  check_companions(values);
+  check_folders(values);
   set_up_torch(num_threads(values));
   Progress progress(output, log_format(values, output, false));
   QuantizeRun run(values, progress);

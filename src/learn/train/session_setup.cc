@@ -204,7 +204,8 @@ void Session::build_data() {
       refuse_too_long(*set.dataset, max_positions, name);
     set.batches = evaluation_batches(
         *set.dataset, int_or(values_, "max-tokens-valid", int_or(values_, "max-tokens", 0)),
-        int_or(values_, "batch-size-valid", int_or(values_, "batch-size", 0)), max_positions);
+        int_or(values_, "batch-size-valid", int_or(values_, "batch-size", 0)), max_positions,
+        values_.has_value("max-tokens-valid") ? "--max-tokens-valid" : "--max-tokens");
     valid_sets_.push_back(std::move(set));
   }
 }

@@ -116,8 +116,12 @@ codec::SizeTracker track_size(torch::nn::Module& model) {
   codec::SizeTracker tracker(quant::count_parameters(model));
   for (const quant::NamedSlot& named : quant::named_slots(model)) {
     if (named.slot->representation().scheme() != "pq") continue;
-    const codec::PackedWeight packed = named.slot->representation().pack();
-    tracker.add_product(packed.numel(), packed.block_size, packed.num_centroids);
+    try {
+      const codec::PackedWeight packed = named.slot->representation().pack();
+      tracker.add_product(packed.numel(), packed.block_size, packed.num_centroids);
+    } catch (Error& error) {
+      throw error.in("layer " + named.name);
+    }
   }
   return tracker;
 }

@@ -53,6 +53,11 @@ std::shared_ptr<const text::TokenStream> read_input(const runtime::LanguageModel
   if (!values.is_explicit("text")) {
     const text::DataFolder folder = text::DataFolder::open(values.get_string("data"));
     require_same_dictionary(model, folder);
+    if (folder.tokenizer_name() != model.tokenizer().name()) {
+      print_message(str_cat("warning: the text of ", folder.folder(),
+                            " was cut into words by the tokenizer '", folder.tokenizer_name(),
+                            "', the model's is '", model.tokenizer().name(), "'"));
+    }
     return folder.stream(values.get_string("gen-subset"));
   }
   const std::string& path = values.get_string("text");

@@ -56,25 +56,41 @@ void declare(config::OptionTable& table) {
 
 /// The options of the training run that a file remembers; not-set where it does not.
 class StoredOptions {
+ private:
+  /// What the file remembers is not what the user typed.
+  template <typename Parse>
+  auto read(const std::string& name, const std::string& text, const Parse& parse) const {
+    try {
+      return parse(text);
+    } catch (const Error&) {
+      throw Error(ErrorKind::kFormat, str_cat(path_, ": ", name, " of the training task: found '", text,
+                                              "', expected what --", name, " takes"));
+    }
+  }
+
  public:
-  explicit StoredOptions(const pack::ModelFile& file) : options_(train::stored_task_options(file)) {}
+  StoredOptions(const pack::ModelFile& file, std::string path)
+      : options_(train::stored_task_options(file)), path_(std::move(path)) {}
 
   /// An explicit value, else the stored one, else the fallback.
   int64_t integer(const config::OptionValues& values, const std::string& name, int64_t fallback) const {
     if (values.has_value(name)) return values.get_int(name);
     const auto found = options_.find(name);
     if (found == options_.end()) return fallback;
-    const config::OptionValue value = config::parse_value(values.table().find(name), found->second);
-    return std::get<int64_t>(value);
+    return read(name, found->second, [&](const std::string& text) {
+      return std::get<int64_t>(config::parse_value(values.table().find(name), text));
+    });
   }
-  std::string text(const config::OptionValues& values, const std::string& name,
-                   const std::string& fallback) const {
-    if (values.has_value(name)) return values.get_string(name);
+  text::BreakMode break_mode(const config::OptionValues& values) const {
+    const std::string name = "sample-break-mode";
+    if (values.has_value(name)) return text::parse_break_mode(values.get_string(name));
     const auto found = options_.find(name);
-    return found != options_.end() ? found->second : fallback;
+    if (found == options_.end()) return text::parse_break_mode("none");
+    return read(name, found->second, text::parse_break_mode);
   }
 
  private:
+  std::string path_;
   std::map<std::string, std::string> options_;
 };
 
@@ -84,10 +100,10 @@ int64_t integer_or_zero(const config::OptionValues& values, const std::string& n
 
 train::LmEvaluationOptions options_from(const config::OptionValues& values,
                                         const train::LoadedModel& loaded) {
-  const StoredOptions stored(loaded.file);
+  const StoredOptions stored(loaded.file, values.get_string("path"));
   train::LmEvaluationOptions options;
   options.tokens_per_sample = stored.integer(values, "tokens-per-sample", loaded.model->max_positions());
-  options.sample_break_mode = text::parse_break_mode(stored.text(values, "sample-break-mode", "none"));
+  options.sample_break_mode = stored.break_mode(values);
   options.output_dictionary_size = stored.integer(values, "output-dictionary-size", -1);
   options.context_window = values.get_int("context-window");
   options.max_tokens = integer_or_zero(values, "max-tokens");
@@ -112,6 +128,7 @@ int run(const Invocation& invocation) {
   const train::LoadedModel loaded = train::load_model(values.get_string("path"));
   const auto data = data::LanguageModelData::open(values.get_string("data"));
   train::require_same_dictionary(loaded.dictionary, *data.dictionary(), values.get_string("data"));
+  train::warn_of_other_tokenizer(loaded.tokenizer, data.tokenizer_name(), values.get_string("data"));
   const train::LmEvaluationOptions options = options_from(values, loaded);
 
   const auto begin = std::chrono::steady_clock::now();

@@ -33,14 +33,21 @@ int run(const Invocation& invocation) {
   const config::OptionValues& values = invocation.values;
   const std::string& output = values.get_string("output");
   QN_REQUIRE(!output.empty(), ErrorKind::kUsage, "qn export needs --output FILE");
-  pack::ModelFile file = pack::read_model_file(values.get_string("model"));
-  if (values.has_value(train::kLayersToKeep)) {
-    train::keep_decoder_layers(file, values.get_int_list(train::kLayersToKeep));
-  }
-  if (values.get_bool("dequantize")) {
-    pack::write_plain_safetensors(output, file);
-  } else {
-    pack::write_model_file(output, without_training(std::move(file)));
+  const std::string& path = values.get_string("model");
+  pack::ModelFile file = pack::read_model_file(path);
+  try {
+    if (values.has_value(train::kLayersToKeep)) {
+      train::keep_decoder_layers(file, values.get_int_list(train::kLayersToKeep));
+    }
+    if (values.get_bool("dequantize")) {
+      pack::write_plain_safetensors(output, file);
+    } else {
+      pack::write_model_file(output, without_training(std::move(file)));
+    }
+  } catch (Error& error) {
+    // Of what the file says, not of what was asked for or of the file written.
+    if (error.kind() != ErrorKind::kFormat) throw;
+    throw error.in(path);
   }
   print_message(str_cat("wrote ", output));
   return 0;

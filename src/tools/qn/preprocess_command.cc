@@ -1,5 +1,7 @@
 // qn preprocess: text files to a dictionary and binarized splits.
 
+#include <filesystem>
+
 #include "quantnoise/base/error.h"
 #include "quantnoise/text/preprocess.h"
 #include "quantnoise/train/option_group.h"
@@ -12,12 +14,17 @@ namespace {
 
 void declare(config::OptionTable& table) {
   train::OptionGroup input(table, "input");
-  input.text("trainpref", "", "text file of the training split, one sentence a line").alias("train");
+  input
+      .text(
+          "trainpref", "",
+          "text files of the training splits (train, train1, ...), separated by commas; one sentence a line")
+      .alias("train");
   input.text("validpref", "", "text files of validation splits, separated by commas").alias("valid");
   input.text("testpref", "", "text files of test splits, separated by commas").alias("test");
   input.flag("only-source", "one language; always so here");
   input.choice("tokenizer", "space", text::tokenizer_names(),
-               "space: the text is tokenized already, words stand between blanks; words: plain text");
+               "space: the text is tokenized already, words stand between blanks; words: plain text. With "
+               "--srcdict the default is that of its folder");
   train::OptionGroup dictionary(table, "dictionary");
   dictionary.text("srcdict", "", "uses this dict.txt instead of building a dictionary").alias("dict");
   dictionary.integer("thresholdsrc", "0", "words seen less often become <unk>").min(0).unit("occurrences");
@@ -27,7 +34,7 @@ void declare(config::OptionTable& table) {
       .min(1);
   train::OptionGroup output(table, "output");
   output.text("destdir", "data-bin", "folder for dict.txt and the binarized splits");
-  output.integer("workers", "1", "threads; the result does not depend on it").min(1);
+  output.integer("workers", "1", "threads; the result does not depend on it").min(1).max(train::kMostThreads);
 }
 
 text::PreprocessOptions options_from(const config::OptionValues& values) {
@@ -48,8 +55,23 @@ text::PreprocessOptions options_from(const config::OptionValues& values) {
   return options;
 }
 
+/// A given dictionary decides what the options of a new one would, and by which tokenizer it was counted.
+void follow_dictionary(const config::OptionValues& values, text::PreprocessOptions& options) {
+  if (options.srcdict.empty()) return;
+  std::vector<std::string> ignored;
+  for (const char* name : {"thresholdsrc", "nwordssrc", "padding-factor"}) {
+    if (values.is_explicit(name)) ignored.emplace_back(name);
+  }
+  if (!ignored.empty())
+    print_message(str_cat("options without effect beside --srcdict: --", join(ignored, ", --")));
+  if (values.is_explicit("tokenizer")) return;
+  const auto folder = std::filesystem::path(options.srcdict).parent_path();
+  options.tokenizer = text::stored_tokenizer_name(folder.empty() ? "." : folder.string());
+}
+
 int run(const Invocation& invocation) {
-  const text::PreprocessOptions options = options_from(invocation.values);
+  text::PreprocessOptions options = options_from(invocation.values);
+  follow_dictionary(invocation.values, options);
   const text::PreprocessReport report = text::preprocess(options);
   print_status("");
   print_result(str_cat("dictionary: ", report.dictionary_size, " types"));

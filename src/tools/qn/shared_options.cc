@@ -9,7 +9,9 @@ namespace quantnoise::tool {
 
 void declare_threads(config::OptionTable& table) {
   train::OptionGroup group(table, train::option_group::kMachine);
-  group.integer("threads", "", "threads of computation; default: one for each core").min(1);
+  group.integer("threads", "", "threads of computation; default: one for each core")
+      .min(1)
+      .max(train::kMostThreads);
 }
 
 void apply_threads(const config::OptionValues& values) {
