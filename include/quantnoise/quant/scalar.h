@@ -44,6 +44,7 @@ struct ScalarLayer {
   std::string name;
   int64_t numel = 0;
   double relative_error = 0;  ///< Σ(w − ŵ)² / Σw² on the grid of now
+  bool kept_grid = false;     ///< which is the one it had before
 };
 
 /// What becomes of a grid that has the bits and channels of the plan already.

@@ -45,6 +45,10 @@ double relative_error(const at::Tensor& parameter, const codec::AffineGrid& grid
          energy;
 }
 
+bool same(const codec::AffineGrid& a, const codec::AffineGrid& b) {
+  return a.bits == b.bits && a.axis == b.axis && a.scales == b.scales && a.zero_points == b.zero_points;
+}
+
 struct Exchange {
   std::shared_ptr<WeightSlot> slot;
   std::shared_ptr<ScalarRepresentation> next;
@@ -128,8 +132,10 @@ std::vector<ScalarLayer> quantize_scalar(torch::nn::Module& model, const ScalarP
       throw error.in("layer " + entry.name);
     }
     const at::Tensor parameter = old.parameter();
-    layers.push_back({entry.name, parameter.numel(),
-                      relative_error(parameter, exchanges.back().next->scalar_grid().grid())});
+    const codec::AffineGrid& grid = exchanges.back().next->scalar_grid().grid();
+    const auto* scalar = dynamic_cast<const ScalarRepresentation*>(&old);
+    layers.push_back({entry.name, parameter.numel(), relative_error(parameter, grid),
+                      scalar != nullptr && same(scalar->scalar_grid().grid(), grid)});
   }
   // Only now is the model touched.
   for (Exchange& exchange : exchanges) exchange.slot->exchange(std::move(exchange.next));

@@ -90,13 +90,8 @@ CalibrationData calibration_data(const config::OptionValues& values, const Loade
   return data;
 }
 
-/// How many weights of the plan have a grid of its bits and channels already.
-int64_t num_on_grids(const std::vector<quant::NamedSlot>& slots, const quant::ScalarPlan& plan) {
-  const std::vector<std::string> names = plan.names();
-  return std::count_if(slots.begin(), slots.end(), [&](const quant::NamedSlot& named) {
-    return named.slot->representation().scheme() == str_cat("int", plan.options.bits) &&
-           std::find(names.begin(), names.end(), named.name) != names.end();
-  });
+bool has_product_codes(const quant::NamedSlot& named) {
+  return named.slot->representation().scheme().starts_with("pq");
 }
 
 /// One run: every step takes the model a little further and notes it in the history.
@@ -156,9 +151,7 @@ void QuantizeRun::check_patterns() const {
 void QuantizeRun::round_centroids() {
   if (options_.centroid_type != codec::ScalarType::kI8) return;
   const std::vector<quant::NamedSlot> slots = quant::named_slots(*loaded_.model);
-  const bool has_centroids = std::any_of(slots.begin(), slots.end(), [](const quant::NamedSlot& named) {
-    return named.slot->representation().scheme().starts_with("pq");
-  });
+  const bool has_centroids = std::any_of(slots.begin(), slots.end(), has_product_codes);
   QN_REQUIRE(has_centroids || !values_.get_string("quantization-config-path").empty(), ErrorKind::kConfig,
              "--pq-centroid-type int8: no weight in ", path_, " has product codes");
   const int changed = quant::set_centroid_type(*loaded_.model, codec::ScalarType::kI8);
@@ -206,9 +199,7 @@ void QuantizeRun::quantize_to_grids() {
   const quant::ScalarPlan plan = quant::plan_scalar(*loaded_.model, setup.options, setup.filter);
   progress_.message(plan.text(), "plan");
   const std::vector<quant::NamedSlot> slots = quant::named_slots(*loaded_.model);
-  const bool stages_name_all = std::all_of(slots.begin(), slots.end(), [](const quant::NamedSlot& named) {
-    return named.slot->representation().scheme().starts_with("pq");
-  });
+  const bool stages_name_all = std::all_of(slots.begin(), slots.end(), has_product_codes);
   if (stages_name_all && !values_.get_string("quantization-config-path").empty()) {
     progress_.message(str_cat("nothing is left for ", scheme, ": the stages name every layer"));
     return;
@@ -216,16 +207,20 @@ void QuantizeRun::quantize_to_grids() {
   QN_REQUIRE(!plan.layers.empty(), ErrorKind::kConfig, "nothing to quantize to ", scheme, " in ", path_,
              ": every layer has product codes already, or is excluded");
   // A grid of a checkpoint was found for the weights of some updates ago, maybe by another method.
-  const auto num_kept = holds_originals() ? 0 : num_on_grids(slots, plan);
+  const std::vector<quant::ScalarLayer> layers = quant::quantize_scalar(
+      *loaded_.model, plan, holds_originals() ? quant::FittingGrids::kAnew : quant::FittingGrids::kStay);
+  const auto num_kept = std::count_if(layers.begin(), layers.end(), [&](const quant::ScalarLayer& layer) {
+    return layer.kept_grid && !holds_originals();
+  });
   if (num_kept > 0) {
     progress_.message(str_cat(num_kept, " weights are ", scheme, " already and keep their grids: ", path_,
                               " holds no fp32 originals to find others for"));
   }
-  const std::vector<quant::ScalarLayer> layers = quant::quantize_scalar(
-      *loaded_.model, plan, holds_originals() ? quant::FittingGrids::kAnew : quant::FittingGrids::kStay);
-  history_["scalar"] = {{"bits", setup.options.bits},
-                        {"method", codec::observer_name(setup.options.observer)},
-                        {"layers", plan.names()}};
+  if (num_kept < static_cast<int64_t>(layers.size())) {
+    history_["scalar"] = {{"bits", setup.options.bits},
+                          {"method", codec::observer_name(setup.options.observer)},
+                          {"layers", plan.names()}};
+  }
   progress_.result(Event{"scalar",
                          {{"scheme", scheme},
                           {"method", values_.get_string("scalar-method")},
