@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "quantnoise/base/error.h"
 #include "quantnoise/base/parallel.h"
 #include "quantnoise/codec/affine.h"
 #include "quantnoise/codec/half.h"
@@ -97,7 +98,7 @@ inline codec::ByteBlock bytes_of(const void* data, size_t size) {
 /// Words w4, w5, … beside the special symbols.
 inline codec::ByteBlock dictionary_blob(int64_t size) {
   text::Dictionary dictionary;
-  while (dictionary.size() < size) dictionary.add_symbol("w" + std::to_string(dictionary.size()));
+  while (dictionary.size() < size) dictionary.add_symbol(str_cat("w", dictionary.size()));
   return codec::ByteBlock::own(text::dictionary_to_bytes(dictionary));
 }
 
