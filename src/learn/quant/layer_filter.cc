@@ -42,7 +42,7 @@ void LayerFilter::require(const std::vector<NamedSlot>& slots, const char* end, 
   const bool any = text.empty() || std::any_of(slots.begin(), slots.end(), [&](const NamedSlot& slot) {
                      return matches_path(slot, pattern);
                    });
-  QN_REQUIRE(any, ErrorKind::kConfig, option_, end, " '", text, "' matches no layer");
+  QN_REQUIRE(any, ErrorKind::kConfig, option_, end, " '", text, "' matches no layer (in full: .*NAME.*)");
 }
 
 void LayerFilter::require_match(const std::vector<NamedSlot>& slots) const {

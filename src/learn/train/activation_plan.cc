@@ -89,7 +89,8 @@ void check_excluded_inputs(torch::nn::Module& model, const std::string& exclude)
   const std::vector<std::string> layers = layers_of(quant::named_activations(model));
   const bool any = std::any_of(layers.begin(), layers.end(),
                                [&](const std::string& layer) { return std::regex_match(layer, pattern); });
-  QN_REQUIRE(any, ErrorKind::kConfig, "--scalar-act-exclude '", exclude, "' matches no layer");
+  QN_REQUIRE(any, ErrorKind::kConfig, "--scalar-act-exclude '", exclude,
+             "' matches no layer (in full: .*NAME.*)");
 }
 
 std::vector<std::string> quantized_weights(torch::nn::Module& model) {

@@ -1,6 +1,8 @@
 #include "learn/train/progress.h"
 
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <iomanip>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -53,7 +55,8 @@ Progress::Progress(Output output, LogFormat format, const std::string& log_file)
     : output_(std::move(output)), format_(format), log_path_(log_file) {
   if (log_file.empty()) return;
   log_ = std::make_unique<std::ofstream>(log_file, std::ios::app);
-  QN_REQUIRE(log_->good(), ErrorKind::kIo, "cannot write the log file ", log_file);
+  QN_REQUIRE(log_->good(), ErrorKind::kIo, "cannot write the log file ", log_file, ": ",
+             std::strerror(errno));
 }
 
 void Progress::wipe_status() {

@@ -65,6 +65,7 @@ class Session {
   void announce_precision();
   void announce_noise();
   void announce_activations();
+  std::vector<std::string> idle_options() const;
   void announce(const std::optional<RestoreSource>& source);
 
   // Training (session.cc).

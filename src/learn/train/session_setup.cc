@@ -280,8 +280,23 @@ void Session::announce_activations() {
                             layers.size(), " layers: ", join(layers, ", ")));
 }
 
+// Given options that another one would have to turn on.
+std::vector<std::string> Session::idle_options() const {
+  std::vector<std::string> idle;
+  const auto collect = [&](bool is_used, std::initializer_list<const char*> options) {
+    for (const char* option : options) {
+      if (!is_used && values_.is_explicit(option)) idle.emplace_back(option);
+    }
+  };
+  const bool has_stages = !values_.get_string("quantization-config-path").empty();
+  collect(scalar_.has_value(), {"scalar-method", "scalar-include", "scalar-exclude"});
+  collect(has_stages, {"pq-iterations"});
+  return idle;
+}
+
 void Session::announce(const std::optional<RestoreSource>& source) {
-  const std::vector<std::string> ignored = values_.explicit_without_effect();
+  std::vector<std::string> ignored = values_.explicit_without_effect();
+  for (std::string& option : idle_options()) ignored.push_back(std::move(option));
   if (!ignored.empty()) progress_.message("options without effect here: --" + join(ignored, ", --"));
   announce_precision();
   if (source) {

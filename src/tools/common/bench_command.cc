@@ -174,6 +174,7 @@ int run(const Invocation& invocation) {
   settings.prompt_tokens = values.get_int("prompt-tokens");
   settings.new_tokens = values.get_int("new-tokens");
   settings.seconds = values.get_float("seconds");
+  settings = fitted(*models[0], settings);
   json layers = json::array(), whole = json::array();
   for (const int num_threads : thread_counts(values)) {
     for (const int64_t batch : values.get_int_list("batch")) {

@@ -49,14 +49,6 @@ std::vector<float> inputs(int64_t count) {
   return values;
 }
 
-/// Lengths of prompt and continuation that fit the model's positions together.
-std::pair<int64_t, int64_t> fitting_lengths(const runtime::LanguageModel& model,
-                                            const BenchSettings& settings) {
-  const int64_t positions = model.max_positions();
-  const int64_t new_tokens = std::max<int64_t>(1, std::min(settings.new_tokens, positions / 2));
-  return {std::max<int64_t>(1, std::min(settings.prompt_tokens, positions - new_tokens)), new_tokens};
-}
-
 /// Any tokens but the special ones.
 search::Tokens random_tokens(int64_t count, int64_t vocab_size) {
   base::SequentialRandom random(1, "bench.tokens");
@@ -70,6 +62,14 @@ search::Tokens random_tokens(int64_t count, int64_t vocab_size) {
 }
 
 }  // namespace
+
+BenchSettings fitted(const runtime::LanguageModel& model, BenchSettings settings) {
+  const int64_t positions = model.max_positions();
+  settings.new_tokens = std::max<int64_t>(1, std::min(settings.new_tokens, positions / 2));
+  settings.prompt_tokens =
+      std::max<int64_t>(1, std::min(settings.prompt_tokens, positions - settings.new_tokens));
+  return settings;
+}
 
 std::shared_ptr<const runtime::LanguageModel> dense_twin(const std::string& path) {
   pack::ModelFile file = pack::read_model_file(path);
@@ -108,7 +108,7 @@ std::vector<LayerTime> time_layers(const runtime::LanguageModel& model, const ru
 
 std::vector<ModelSpeed> time_models(const std::vector<std::shared_ptr<const runtime::LanguageModel>>& models,
                                     const BenchSettings& settings, int num_threads, int64_t batch) {
-  const auto [prompt_tokens, new_tokens] = fitting_lengths(*models.front(), settings);
+  const int64_t prompt_tokens = settings.prompt_tokens, new_tokens = settings.new_tokens;
   const search::Tokens prompt = random_tokens(prompt_tokens, models.front()->vocab_size());
   const search::Tokens next = random_tokens(new_tokens * batch, models.front()->vocab_size());
   const std::vector<search::Tokens> prompts(static_cast<size_t>(batch), prompt);

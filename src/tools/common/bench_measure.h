@@ -28,6 +28,9 @@ struct BenchSettings {
   double seconds = 0.2;  ///< for each number at least
 };
 
+/// The settings with lengths of prompt and continuation that fit the model's positions together.
+BenchSettings fitted(const runtime::LanguageModel& model, BenchSettings settings);
+
 /// dense: the twin, or null.
 std::vector<LayerTime> time_layers(const runtime::LanguageModel& model, const runtime::LanguageModel* dense,
                                    const BenchSettings& settings, int num_threads, int64_t batch);
@@ -37,7 +40,7 @@ struct ModelSpeed {
   double prompt = 0;
   double generation = 0;
 };
-/// models: one or two, which take turns. batch: sequences at once.
+/// models: one or two, which take turns; the settings fit them. batch: sequences at once.
 std::vector<ModelSpeed> time_models(const std::vector<std::shared_ptr<const runtime::LanguageModel>>& models,
                                     const BenchSettings& settings, int num_threads, int64_t batch);
 

@@ -29,7 +29,9 @@ void declare_generation(config::OptionTable& table) {
   choice.real("unkpen", "0.0", "subtracted from the score of <unk>");
   choice.integer("seed", "1", "number the random draws depend on").min(0);
   config::OptionGroup length(table, "length");
-  length.integer("max-len", "100", "most new tokens").unit("tokens").min(1);
+  length.integer("max-len", "100", "most new tokens; never more than the model has positions")
+      .unit("tokens")
+      .min(1);
   length.integer("min-len", "0", "fewest new tokens before </s>").unit("tokens").min(0);
   length.integer("num-samples", "1", "continuations of each prompt").min(1).alias("nbest");
   length.boolean("stop-at-eos", "true", "a continuation ends with its line; false: lines follow each other");
