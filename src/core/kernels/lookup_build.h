@@ -40,9 +40,9 @@ inline void quantize_input(const float* x, const LookupInput& input) noexcept {
   for (int64_t block = 0; block < num_padded; block += kLanes) quantize_blocks(x, input, block);
 }
 
-#if defined(__AVX512BW__)
 inline int64_t select_blocks(const float* norms, int64_t num_blocks, float least, float most,
                              int32_t* numbers) noexcept {
+#if defined(__AVX512BW__)
   int64_t count = 0;
   Ints at = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   for (int64_t b = 0; b < num_blocks; b += kLanes, at = add_i32(at, set_i32(kLanes))) {
@@ -56,10 +56,10 @@ inline int64_t select_blocks(const float* norms, int64_t num_blocks, float least
     count += num_taken;
   }
   return count;
-}
 #else
-constexpr auto select_blocks = select_blocks_by_one;
+  return select_blocks_by_one(norms, num_blocks, least, most, numbers);
 #endif
+}
 
 /// Stands for a number of pairs that the compiler does not know: loops of their own have the usual block
 /// sizes only.
