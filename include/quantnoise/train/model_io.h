@@ -10,6 +10,10 @@
 #include "quantnoise/pack/model_file.h"
 #include "quantnoise/text/dictionary.h"
 
+namespace quantnoise::quant {
+struct NamedSlot;
+}
+
 namespace quantnoise::train {
 
 /// A model file brought to life.
@@ -19,6 +23,9 @@ struct LoadedModel {
   std::string tokenizer;  ///< name: "words", "space"
   pack::ModelFile file;   ///< weights point into the mapped file
 };
+
+/// A slot's weight as a file holds it. Errors: those of Representation::pack(), naming the layer.
+codec::PackedWeight pack_weight(const quant::NamedSlot& named);
 
 /// The file's content for a model: every slot packed once under its canonical name (`….weight`), ties, other
 /// parameters, how evaluation quantizes the inputs of products, architecture and options, dictionary and

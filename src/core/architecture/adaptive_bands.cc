@@ -6,7 +6,9 @@
 
 namespace quantnoise::architecture {
 
-constexpr int64_t kPaddingEntry = 1;
+namespace {
+constexpr int64_t kPaddingEntry = 1;  // text::kPad, which this component does not see
+}
 
 std::vector<Band> make_bands(const std::string& option, const std::vector<int64_t>& cutoffs,
                              int64_t vocab_size, int64_t dim, double factor) {

@@ -51,6 +51,11 @@ uint64_t hash_batches(const BatchList& batches, const IteratorOptions& options) 
   return hash;
 }
 
+// Names the order of an epoch's batches, too.
+uint64_t hash_epoch(uint64_t batches_hash, bool shuffled) {
+  return shuffled ? batches_hash : base::mix64(batches_hash ^ 1);
+}
+
 }  // namespace
 
 BatchList make_batches(const BatchDataset& dataset, const IteratorOptions& options) {
@@ -60,11 +65,6 @@ BatchList make_batches(const BatchDataset& dataset, const IteratorOptions& optio
   QN_REQUIRE(!samples.kept.empty(), ErrorKind::kData, "no samples: found ", dataset.size(),
              " in the data and none that may be used");
   return batch_by_size(samples.kept, dataset.sizes(), options.limits);
-}
-
-/// Names the order of an epoch's batches, too.
-uint64_t hash_epoch(uint64_t batches_hash, bool shuffled) {
-  return shuffled ? batches_hash : base::mix64(batches_hash ^ 1);
 }
 
 struct EpochIterator::Impl {

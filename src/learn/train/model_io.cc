@@ -216,6 +216,14 @@ at::Tensor from_raw_tensor(const pack::RawTensor& raw) {
   return tensor;
 }
 
+codec::PackedWeight pack_weight(const quant::NamedSlot& named) {
+  try {
+    return named.slot->representation().pack();
+  } catch (Error& error) {
+    throw error.in("layer " + named.name);
+  }
+}
+
 pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary& dictionary,
                            const std::string& tokenizer) {
   pack::ModelFile file;
@@ -223,11 +231,7 @@ pack::ModelFile pack_model(models::LanguageModel& model, const text::Dictionary&
   file.options_json = model.options_json();
   const std::vector<quant::NamedSlot> slots = quant::named_slots(model);
   for (const quant::NamedSlot& named : slots) {
-    try {
-      file.weights.emplace(weight_key(named.name), named.slot->representation().pack());
-    } catch (Error& error) {
-      throw error.in("layer " + named.name);
-    }
+    file.weights.emplace(weight_key(named.name), pack_weight(named));
     for (const std::string& alias : named.aliases)
       file.ties.emplace(weight_key(alias), weight_key(named.name));
   }

@@ -229,25 +229,24 @@ void QuantizeRun::quantize_to_grids() {
 }
 
 void QuantizeRun::quantize_inputs() {
-  const std::optional<quant::ActivationOptions>& options = inputs_;
-  if (!options) return;
+  if (!inputs_) return;
   quant::quantize_activations(*loaded_.model, {});
   history_.erase("activations");
-  if (options->mode == quant::ActivationMode::kNone) return;
+  if (inputs_->mode == quant::ActivationMode::kNone) return;
   const std::string& exclude = values_.get_string("scalar-act-exclude");
   const std::vector<quant::NamedActivation> inputs =
       inputs_of(*loaded_.model, quantized_weights(*loaded_.model), exclude);
   QN_REQUIRE(!inputs.empty(), ErrorKind::kConfig, "there is no input to quantize in ", path_,
              ": no product's weight is quantized", exclude.empty() ? "" : " and not left out");
-  for (const quant::NamedActivation& input : inputs) input.quantizer->set_options(*options);
+  for (const quant::NamedActivation& input : inputs) input.quantizer->set_options(*inputs_);
   Event event{"activations",
-              {{"bits", int64_t{options->bits}},
-               {"mode", quant::activation_mode_name(options->mode)},
+              {{"bits", int64_t{inputs_->bits}},
+               {"mode", quant::activation_mode_name(inputs_->mode)},
                {"layers", static_cast<int64_t>(layers_of(inputs).size())}}};
-  if (options->mode == quant::ActivationMode::kStatic) {
+  if (inputs_->mode == quant::ActivationMode::kStatic) {
     const CalibrationData data = calibration_data(values_, loaded_);
     event.add("tokens", calibrate_activations(*loaded_.model, loaded_.dictionary, data));
-    history_["activations"] = {{"method", codec::observer_name(options->observer)}, {"split", data.split}};
+    history_["activations"] = {{"method", codec::observer_name(inputs_->observer)}, {"split", data.split}};
   }
   progress_.result(event);
 }

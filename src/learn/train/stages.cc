@@ -4,6 +4,7 @@
 
 #include "quantnoise/base/error.h"
 #include "quantnoise/quant/slot.h"
+#include "quantnoise/train/model_io.h"
 
 namespace quantnoise::train {
 namespace {
@@ -116,12 +117,8 @@ codec::SizeTracker track_size(torch::nn::Module& model) {
   codec::SizeTracker tracker(quant::count_parameters(model));
   for (const quant::NamedSlot& named : quant::named_slots(model)) {
     if (named.slot->representation().scheme() != "pq") continue;
-    try {
-      const codec::PackedWeight packed = named.slot->representation().pack();
-      tracker.add_product(packed.numel(), packed.block_size, packed.num_centroids);
-    } catch (Error& error) {
-      throw error.in("layer " + named.name);
-    }
+    const codec::PackedWeight packed = pack_weight(named);
+    tracker.add_product(packed.numel(), packed.block_size, packed.num_centroids);
   }
   return tracker;
 }

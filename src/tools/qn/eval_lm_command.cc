@@ -54,20 +54,20 @@ void declare(config::OptionTable& table) {
   declare_without_effect(table);
 }
 
+/// What a file remembers is not what the user typed. Errors: kFormat naming the file.
+template <typename Parse>
+auto parse_stored(const std::string& path, const std::string& name, const std::string& text,
+                  const Parse& parse) {
+  try {
+    return parse(text);
+  } catch (const Error&) {
+    throw Error(ErrorKind::kFormat, str_cat(path, ": ", name, " of the training task: found '", text,
+                                            "', expected what --", name, " takes"));
+  }
+}
+
 /// The options of the training run that a file remembers; not-set where it does not.
 class StoredOptions {
- private:
-  /// What the file remembers is not what the user typed.
-  template <typename Parse>
-  auto read(const std::string& name, const std::string& text, const Parse& parse) const {
-    try {
-      return parse(text);
-    } catch (const Error&) {
-      throw Error(ErrorKind::kFormat, str_cat(path_, ": ", name, " of the training task: found '", text,
-                                              "', expected what --", name, " takes"));
-    }
-  }
-
  public:
   StoredOptions(const pack::ModelFile& file, std::string path)
       : options_(train::stored_task_options(file)), path_(std::move(path)) {}
@@ -77,7 +77,7 @@ class StoredOptions {
     if (values.has_value(name)) return values.get_int(name);
     const auto found = options_.find(name);
     if (found == options_.end()) return fallback;
-    return read(name, found->second, [&](const std::string& text) {
+    return parse_stored(path_, name, found->second, [&](const std::string& text) {
       return std::get<int64_t>(config::parse_value(values.table().find(name), text));
     });
   }
@@ -86,7 +86,7 @@ class StoredOptions {
     if (values.has_value(name)) return text::parse_break_mode(values.get_string(name));
     const auto found = options_.find(name);
     if (found == options_.end()) return text::parse_break_mode("none");
-    return read(name, found->second, text::parse_break_mode);
+    return parse_stored(path_, name, found->second, text::parse_break_mode);
   }
 
  private:
