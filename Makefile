@@ -40,7 +40,7 @@ quality-scalar: program  ## int8 and int4: after training, with noise in trainin
 	python3 scripts/quality_scalar.py --text build/demo/text --out build/quality-scalar --seeds $(or $(SEEDS),3)
 
 # WikiText-2 comes in no package: TEXT is a folder with its train.txt, valid.txt and test.txt.
-wikitext2: program  ## kinds of noise compared on WikiText-2 (TEXT=FOLDER with its three files; some four hours)
+wikitext2: program  ## kinds of noise compared on WikiText-2 (TEXT=FOLDER with its three files; five to six hours)
 	python3 scripts/wikitext2.py --text $(TEXT) --out build/wikitext2
 
 full-size: program  ## the paper's commands with its 247 million weights, one update each (10 GiB of memory, some 10 minutes)

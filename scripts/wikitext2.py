@@ -3,9 +3,10 @@
 
 Rows: no noise; `pq` (blocks dropped), `mean`, `pq-exact` noise; quantization-aware training (`pq-exact` at rate 1); layer sharing
 and pruning on top of `pq`. The validation perplexity of the compressed and finetuned model chooses every row's learning rate, in
-runs of a quarter of the length, and then its noise rate, in whole runs (short ones prefer weak noise); without noise and with
-`pq` three seeds. As many runs at a time as the machine has cores, one thread each; what a run says is in its folder. Each
-finished run is kept in --out: an interrupted experiment goes on where it stopped. Four hours on two cores."""
+runs of a quarter of the length (whole ones where those are within a hundredth of each other), and then its noise rate, in whole
+runs (short ones prefer weak noise); without noise and with `pq` three seeds. --length trains the rows of the table longer, with
+the rates chosen so. As many runs at a time as the machine has cores, one thread each; what a run says is in its folder. Each
+finished run is kept in --out: an interrupted experiment goes on where it stopped. Five and a half hours on two cores."""
 import argparse
 import glob
 import json
@@ -19,6 +20,10 @@ import lm_experiment as lm
 
 LEARNING_RATES = ["2e-3", "4e-3"]
 NOISE_RATES = ["0.05", "0.02", "0.1"]
+# Short runs whose perplexities are within this factor leave the choice to whole ones.
+NEAR = 1.01
+# Of recipes/wiki2_train.yaml.
+TRAIN_UPDATES, WARMUP_UPDATES = 16000, 400
 # Runs that choose the learning rate: a quarter of the updates.
 SHORT_TRAIN = ["--max-update", "4000", "--lr-period-updates", "3600"]
 SHORT_FINETUNE = ["--max-update", "1125", "--lr-period-updates", "375"]
@@ -48,8 +53,8 @@ ROWS = [
     Row("mean", "mean", NOISE_RATES),
     Row("pq-exact", "pq-exact", NOISE_RATES),
     Row("QAT", "pq-exact", ("1",)),
-    Row("pq, sharing", "pq", ("0.05",), model=["--share-layers", "2"]),
-    Row("pq, pruning", "pq", ("0.05",), train=["--decoder-layerdrop", "0.2"], keep="0,2"),
+    Row("pq, sharing", "pq", NOISE_RATES, model=["--share-layers", "2"]),
+    Row("pq, pruning", "pq", NOISE_RATES, train=["--decoder-layerdrop", "0.2"], keep="0,2"),
 ]
 
 
@@ -94,12 +99,21 @@ def preprocess(text, data):
 
 
 class Run:
-    """One model of a row: trained, compressed, finetuned, measured, with one thread."""
+    """One model of a row: trained, compressed, finetuned, measured, with one thread. `length`: times the updates of the
+    recipe's training, or "short"."""
 
-    def __init__(self, data, out, row, rate, learning_rate, seed, short):
-        self.data, self.row, self.rate, self.learning_rate, self.seed, self.short = data, row, rate, learning_rate, seed, short
-        name = f"{row.name}_p{rate or 0}_lr{learning_rate}_seed{seed}" + ("_short" if short else "")
+    def __init__(self, data, out, row, rate, learning_rate, seed, length):
+        self.data, self.row, self.rate, self.learning_rate, self.seed, self.length = data, row, rate, learning_rate, seed, length
+        self.short = length == "short"
+        name = f"{row.name}_p{rate or 0}_lr{learning_rate}_seed{seed}" + (f"_{length}" if length != 1 else "")
         self.folder = os.path.join(out, name.replace(", ", "_").replace(" ", "_"))
+
+    def train_length(self):
+        """Options of the first training; the learning rate falls to the last update, whatever the length."""
+        if self.short:
+            return SHORT_TRAIN
+        updates = round(TRAIN_UPDATES * self.length)
+        return [] if self.length == 1 else ["--max-update", updates, "--lr-period-updates", updates - WARMUP_UPDATES]
 
     def result(self):
         """{"valid": perplexity of the finetuned model, "test": {step: {"bytes", "ppl"}}}; without "test" where short."""
@@ -123,7 +137,7 @@ class Run:
         common = ["--seed", self.seed, "--threads", "1"]
         noise = self.row.noise(self.rate)
         lm.run(["train", self.data, "--config", recipe("wiki2_train.yaml"), "--lr", self.learning_rate, "--save-dir", dense_folder] +
-               common + self.row.model + self.row.train + noise + (SHORT_TRAIN if self.short else []), log=log)
+               common + self.row.model + self.row.train + noise + self.train_length(), log=log)
         if self.row.keep:
             whole, files["dense"] = files["dense"], os.path.join(self.folder, "pruned.qn")
             lm.run(["export", whole, "--decoder-layers-to-keep", self.row.keep, "-o", files["dense"]], log=log)
@@ -146,7 +160,7 @@ class Experiment:
         self.data, self.out, self.jobs = data, out, jobs
 
     def results(self, *runs):
-        """What the runs give, in their order; each of `runs`: (row, rate, learning rate, seed, short)."""
+        """What the runs give, in their order; each of `runs`: (row, rate, learning rate, seed, length)."""
         with ThreadPoolExecutor(self.jobs) as pool:
             waiting = [pool.submit(Run(self.data, self.out, *run).result) for run in runs]
             try:
@@ -155,23 +169,33 @@ class Experiment:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def best(self, tried):
-        """{row name: value} of the lowest validation perplexity; tried: {(row, value): run}."""
-        scores = dict(zip(tried, self.results(*tried.values())))
-        best = {}
-        for (row, value), result in sorted(scores.items(), key=lambda item: -item[1]["valid"]):
-            best[row.name] = value
-        return best
+    def scores(self, tried):
+        """{(row, value): validation perplexity}; tried: {(row, value): run}."""
+        return {key: result["valid"] for key, result in zip(tried, self.results(*tried.values()))}
 
-    def table(self, rows):
+    def learning_rates(self, rows):
+        """{row: learning rate}"""
+        short = self.scores({(row, rate): (row, row.rates[0], rate, 1, "short") for row in rows for rate in LEARNING_RATES})
+        best = lowest(short)
+        near = [key for key, score in short.items() if score <= NEAR * short[key[0], best[key[0]]]]
+        undecided = [row for row in rows if sum(key[0] is row for key in near) > 1]
+        whole = self.scores({(row, rate): (row, row.rates[0], rate, 1, 1) for row, rate in near if row in undecided})
+        return best | lowest(whole)
+
+    def table(self, rows, length):
         """{row name: {"rate", "lr", "runs"}}"""
-        rates = self.best({(row, lr): (row, row.rates[0], lr, 1, True) for row in rows for lr in LEARNING_RATES})
-        noise = self.best({(row, rate): (row, rate, rates[row.name], 1, False) for row in rows for rate in row.rates})
-        keys = [(row, noise[row.name], rates[row.name], seed, False) for row in rows for seed in row.seeds]
-        table = {row.name: {"rate": noise[row.name], "lr": rates[row.name], "runs": []} for row in rows}
+        rates = self.learning_rates(rows)
+        noise = lowest(self.scores({(row, rate): (row, rate, rates[row], 1, 1) for row in rows for rate in row.rates}))
+        keys = [(row, noise[row], rates[row], seed, length) for row in rows for seed in row.seeds]
+        table = {row.name: {"rate": noise[row], "lr": rates[row], "runs": []} for row in rows}
         for key, result in zip(keys, self.results(*keys)):
             table[key[0].name]["runs"].append(result)
         return table
+
+
+def lowest(scores):
+    """{row: value of the lowest score}; scores: {(row, value): score}."""
+    return {row: value for (row, value), _ in sorted(scores.items(), key=lambda item: -item[1])}
 
 
 def table_line(name, rate, learning_rate, results):
@@ -186,6 +210,13 @@ def rows_named(names):
         if name not in known:
             sys.exit(f"error: --rows: found '{name}', expected some of: {'; '.join(known)}")
     return [known[name] for name in names]
+
+
+def length_factor(text):
+    factor = float(text)
+    if not 0.1 <= factor <= 100:
+        raise argparse.ArgumentTypeError(f"found {text}, expected 0.1 to 100")
+    return factor
 
 
 def print_gain(found):
@@ -203,6 +234,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
     parser.add_argument("--rows", type=lambda text: text.split(";"), default=[row.name for row in ROWS],
                         help="some of the rows only: their names with ';' in between")
+    parser.add_argument("--length", type=length_factor, default=1, help="times the updates of the recipe's training, for the rows of the table")
     arguments = parser.parse_args()
 
     rows = rows_named(arguments.rows)
@@ -210,7 +242,7 @@ def main():
     data = os.path.join(arguments.out, "data")
     unpack_text(arguments.text, os.path.join(arguments.out, "text"))
     preprocess(os.path.join(arguments.out, "text"), data)
-    found = Experiment(data, arguments.out, arguments.jobs).table(rows)
+    found = Experiment(data, arguments.out, arguments.jobs).table(rows, arguments.length)
     with open(os.path.join(arguments.out, "results.json"), "w", encoding="utf-8") as output:
         json.dump(found, output, indent=1)
 

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -80,6 +81,20 @@ bool Process::wait_for(const std::string& text) {
     if (ended) return false;
     std::this_thread::sleep_for(2ms);
   }
+}
+
+int Process::most_threads() {
+  const std::string label = "\nThreads:\t";
+  int most = 0;
+  while (true) {
+    // A process that has ended and is not waited for has none.
+    const std::string status = read_file("/proc/" + std::to_string(pid_) + "/status");
+    const size_t found = status.find(label);
+    if (status.find("\nState:\tZ") != std::string::npos || found == std::string::npos) break;
+    most = std::max(most, std::atoi(status.c_str() + found + label.size()));
+  }
+  wait();
+  return most;
 }
 
 Result Process::wait() {

@@ -37,6 +37,8 @@ class Process {
   /// Waits until the standard error holds `text`, or the program ends. Returns whether it was found.
   bool wait_for(const std::string& text);
   void send(int signal_number);
+  /// Waits for the end. Returns the most threads that were seen at a time.
+  int most_threads();
   Result wait();
 
  private:

@@ -39,6 +39,21 @@ TEST(WordScores, JoinsPiecesAndCountsFollowers) {
   EXPECT_DOUBLE_EQ(stats[1].next_log_prob, -3);
 }
 
+// As the reference: the part is no word, counts as one token, and is what follows the word before it.
+TEST(WordScores, AWordCutOffAtTheEndIsNone) {
+  text::Dictionary dictionary;
+  const int64_t un = dictionary.add_symbol("un@@");
+  const int64_t der = dictionary.add_symbol("der@@");
+  const int64_t it = dictionary.add_symbol("it");
+  WordScores scores([&](int64_t token) { return dictionary.symbol(token); }, "@@");
+  EXPECT_EQ(scores.add({it, un, der}, {-1, -2, -4}).size(), 1u);
+  EXPECT_EQ(scores.num_continuations(), 1);
+  ASSERT_EQ(scores.stats().size(), 1u);
+  EXPECT_DOUBLE_EQ(scores.stats()[0].next_log_prob, -6);
+  EXPECT_EQ(scores.stats()[0].num_next, 1);
+  EXPECT_TRUE(scores.add({un}, {-1}).empty());
+}
+
 TEST(WordScores, WithoutMarkerEveryPieceIsAWord) {
   text::Dictionary dictionary;
   const int64_t un = dictionary.add_symbol("un@@");

@@ -57,9 +57,9 @@ TEST(CheckpointNames, AmongTheBestIsWhoIsNotWorseThanTheWorstKept) {
   Retention retention;
   EXPECT_FALSE(is_among_best(folder.path(), retention, 1)) << "none are kept";
   retention.best = 2;
-  touch(folder, {"checkpoint.best_loss_4.00.qn"});
+  touch(folder, {"checkpoint.best_loss_4.000_70.qn"});
   EXPECT_TRUE(is_among_best(folder.path(), retention, 9)) << "there is room";
-  touch(folder, {"checkpoint.best_loss_5.00.qn"});
+  touch(folder, {"checkpoint.best_loss_5.000_80.qn"});
   EXPECT_TRUE(is_among_best(folder.path(), retention, 4.5));
   EXPECT_FALSE(is_among_best(folder.path(), retention, 5.5));
   retention.maximize = true;
@@ -69,18 +69,34 @@ TEST(CheckpointNames, AmongTheBestIsWhoIsNotWorseThanTheWorstKept) {
 
 TEST(PruneCheckpoints, KeepsTheBest) {
   const test::TemporaryFolder folder;
-  touch(folder,
-        {"checkpoint.best_loss_4.50.qn", "checkpoint.best_loss_12.25.qn", "checkpoint.best_loss_3.99.qn"});
-  EXPECT_EQ(ranked_checkpoint("loss", 3.994), "checkpoint.best_loss_3.99.qn");
+  touch(folder, {"checkpoint.best_loss_4.500_30.qn", "checkpoint.best_loss_12.250_10.qn",
+                 "checkpoint.best_loss_3.994_40.qn"});
+  EXPECT_EQ(ranked_checkpoint("loss", 3.994, 40), "checkpoint.best_loss_3.994_40.qn");
   Retention retention;
   retention.best = 2;
   prune_checkpoints(folder.path(), retention);
   EXPECT_EQ(files_of(folder),
-            (std::set<std::string>{"checkpoint.best_loss_3.99.qn", "checkpoint.best_loss_4.50.qn"}));
+            (std::set<std::string>{"checkpoint.best_loss_3.994_40.qn", "checkpoint.best_loss_4.500_30.qn"}));
   retention.best = 1;
   retention.maximize = true;
   prune_checkpoints(folder.path(), retention);
-  EXPECT_EQ(files_of(folder), (std::set<std::string>{"checkpoint.best_loss_4.50.qn"}));
+  EXPECT_EQ(files_of(folder), (std::set<std::string>{"checkpoint.best_loss_4.500_30.qn"}));
+}
+
+// Values that differ in the third place, or not at all, are files of their own.
+TEST(PruneCheckpoints, TellsCloseValuesApart) {
+  const test::TemporaryFolder folder;
+  Retention retention;
+  retention.best = 3;
+  for (const auto& [value, updates] : {std::pair(6.496, 10), std::pair(6.490, 20), std::pair(6.483, 30),
+                                       std::pair(6.476, 40), std::pair(6.484, 50), std::pair(6.476, 60)}) {
+    if (is_among_best(folder.path(), retention, value))
+      base::write_text_file(folder.file(ranked_checkpoint("loss", value, updates)), "x");
+    prune_checkpoints(folder.path(), retention);
+  }
+  EXPECT_EQ(files_of(folder),
+            (std::set<std::string>{"checkpoint.best_loss_6.476_40.qn", "checkpoint.best_loss_6.476_60.qn",
+                                   "checkpoint.best_loss_6.483_30.qn"}));
 }
 
 TEST(TrainingState, SurvivesTheWayThroughJson) {

@@ -11,6 +11,7 @@
 namespace quantnoise::test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 class DataShards : public RunFixture {
@@ -55,6 +56,26 @@ TEST_F(DataShards, StoppedInAnyOfThemGoOnToTheBit) {
     train(folder, options);
     EXPECT_TRUE(model_bytes(folder) == model_bytes("whole"));
   }
+}
+
+TEST_F(DataShards, MayDoWithoutADictionaryOfTheirOwn) {
+  std::filesystem::remove(path("second/dict.txt"));
+  EXPECT_EQ(train("run", both({{"max-epoch", "2"}})).events("train").size(), 2U);
+}
+
+TEST_F(DataShards, WithoutTheSplitAreRefusedBeforeAnyTraining) {
+  std::filesystem::remove(path("second/train.idx"));
+  EXPECT_THAT(error_of("run", both({{"max-epoch", "1"}})),
+              AllOf(HasSubstr("no split 'train'"), HasSubstr(path("second"))));
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+// What is wrong with the next folder costs nothing that was trained.
+TEST_F(DataShards, AreOpenedWhenTheEpochBeforeIsSaved) {
+  base::write_text_file(path("second/train.bin"), "");
+  EXPECT_THAT(error_of("run", both()), HasSubstr(path("second/train")));
+  EXPECT_TRUE(std::filesystem::exists(path("run/checkpoint_last.qn")));
+  EXPECT_EQ(train("other", both({{"max-epoch", "1"}})).exit_code, 0);
 }
 
 TEST_F(DataShards, RefuseAnotherDictionary) {

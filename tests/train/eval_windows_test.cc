@@ -207,6 +207,43 @@ TEST_F(EvalWindows, WholeSplitsWordByWord) {
   }
 }
 
+class CountingModel : public ToyModel {
+ public:
+  using ToyModel::ToyModel;
+  at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets) override {
+    largest = std::max(largest, targets.numel());
+    return ToyModel::target_log_probs(features, targets);
+  }
+  int64_t largest = 0;  ///< targets that were scored at a time
+};
+
+TEST_F(EvalWindows, BatchesHaveTheSizeAskedFor) {
+  const data::LanguageModelData data = data_folder();
+  struct Found {
+    int64_t samples;
+    int64_t batches;
+    int64_t largest;
+  };
+  const auto evaluate = [&](const LmEvaluationOptions& limits) {
+    LmEvaluationOptions options = limits;
+    options.tokens_per_sample = 8;
+    CountingModel model(vocabulary_, 1000);
+    Found found{};
+    options.on_progress = [&](int64_t done, int64_t) { found.batches = done; };
+    found.samples = evaluate_lm(model, data, cases_.front().split(), options).num_samples;
+    found.largest = model.largest;
+    return found;
+  };
+  const Found whole = evaluate({});
+  ASSERT_GT(whole.samples, 4);
+  EXPECT_EQ(whole.batches, 1);
+  EXPECT_GT(whole.largest, 8);
+  EXPECT_EQ(evaluate({.batch_size = 1}).batches, whole.samples);
+  EXPECT_EQ(evaluate({.batch_size = 3}).batches, (whole.samples + 2) / 3);
+  EXPECT_EQ(evaluate({.max_tokens = 8}).batches, whole.samples);
+  EXPECT_EQ(evaluate({.softmax_batch = 3}).largest, 3);
+}
+
 /// The reference gives a sample that was left out to nobody as context; here a window depends on the text
 /// alone, so that the same target has the same score whatever else is evaluated.
 TEST_F(EvalWindows, SamplesLeftOutStayContext) {

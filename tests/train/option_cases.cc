@@ -212,13 +212,19 @@ Cases scalar_cases() {
       {"scalar-method", scalar(), {"tensor", "channel", "channel-l2"}},
       {"scalar-include", scalar(), {R"(decoder\.layers\..*)"}},
       {"scalar-exclude", scalar(), {R"(decoder\.embed_tokens)"}},
-      {"scalar-update-step", scalar({{"max-update", "8"}}), {"1"}},
-      {"scalar-ste", scalar(), {"clipped"}},
+      {"scalar-update-step", scalar({{"max-update", "8"}, {"scalar-act-bits", "none"}}), {"1"}},
+      {"scalar-ste", scalar({{"scalar-act-bits", "none"}}), {"clipped"}},
   };
 }
 
 Cases activation_cases() {
   const Options quick = scalar({{"scalar-act-calibration-updates", "1"}});
+  // Weights are trained without noise there.
+  const Options input_noise = {{"scalar-bits", "8"},
+                               {"scalar-method", "tensor"},
+                               {"scalar-act-calibration-updates", "1"},
+                               {"quant-noise-scalar-act", "0.5"},
+                               {"max-update", "8"}};
   return {
       {"scalar-act-bits", scalar(), {"none", "4"}},
       {"scalar-act-mode", scalar(), {"dynamic"}},
@@ -227,6 +233,8 @@ Cases activation_cases() {
       {"scalar-act-calibration-updates", scalar(), {"1"}},
       {"scalar-act-freeze-update", with(quick, {{"scalar-update-step", "1"}}), {"1"}},
       {"quant-noise-scalar-act", quick, {"0.5"}},
+      {"quant-noise-start-update", input_noise, {"2"}},
+      {"scalar-ste", input_noise, {"clipped"}},
       {"quant-noise-scalar-act", {}, {"0.5"}, Effect::kRefuses},
   };
 }
@@ -235,6 +243,7 @@ Cases quantization_cases() {
   return {
       {"quantization-config-path", {}, {"@ipq.yaml"}},
       {"pq-iterations", staged(), {"1"}},
+      {"pq-iterations", noise({{"quant-noise-kind", "pq-exact"}, {"quant-noise-centroids", "4"}}), {"1"}},
       {"pq-gradient", staged(), {"mean"}},
       {"pq-centroid-type", staged(), {"int8"}},
   };
@@ -275,11 +284,13 @@ Cases validation_cases() {
       {"max-tokens-valid", {}, {"8"}, Effect::kRefuses},
       {"max-tokens-valid", {}, {}, Effect::kOwnTest, "OptionEffects.ValidationIsCutIntoBatches"},
       {"batch-size-valid", {}, {}, Effect::kOwnTest, "OptionEffects.ValidationIsCutIntoBatches"},
-      {"valid-precision", {}, {"bf16"}},
+      {"valid-precision", {}, {}, Effect::kOwnTest, "OptionDetails.ArithmeticOfValidation"},
+      {"max-valid-steps", {{"batch-size-valid", "2"}}, {"3"}},
       {"skip-invalid-size-inputs-valid-test", too_long, {"true"}, Effect::kPermits},
       {"combine-val", {{"data", "@more"}}, {"true"}},
-      {"best-checkpoint-metric", epochs({{"keep-best-checkpoints", "2"}}), {"ppl"}},
+      {"best-checkpoint-metric", {}, {}, Effect::kOwnTest, "OptionDetails.MetricOfTheBest"},
       {"maximize-best-checkpoint-metric", epochs(), {"true"}},
+      {"maximize-best-checkpoint-metric", {}, {}, Effect::kOwnTest, "OptionDetails.LargestIsTheBest"},
       {"patience", epochs({{"lr", "0"}}), {"1"}},
   };
 }
@@ -294,11 +305,14 @@ Cases progress_cases() {
 }
 
 Cases machine_cases() {
+  const std::string arithmetic = "OptionDetails.ArithmeticOfTraining";
   return {
       {"threads", {}, {}, Effect::kOwnTest, "OptionEffects.ThreadsOfComputation"},
-      {"bf16", {}, {"true"}},
-      {"fp16", {}, {"true"}},
-      {"amp", {}, {"true"}},
+      {"bf16", {}, {}, Effect::kOwnTest, arithmetic},
+      {"fp16", {}, {}, Effect::kOwnTest, arithmetic},
+      {"memory-efficient-bf16", {}, {}, Effect::kOwnTest, arithmetic},
+      {"memory-efficient-fp16", {}, {}, Effect::kOwnTest, arithmetic},
+      {"amp", {}, {}, Effect::kOwnTest, arithmetic},
       {"device", {}, {"cuda"}, Effect::kRefuses},
   };
 }

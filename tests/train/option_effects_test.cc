@@ -153,13 +153,16 @@ bool test_exists(const std::string& full_name) {
 
 TEST(OptionCases, EveryOptionHasOne) {
   std::set<std::string> listed;
+  std::set<std::string> seen;
   for (const OptionCase& item : option_cases()) {
     listed.insert(item.option);
     EXPECT_EQ(item.values.empty(), item.effect == Effect::kOwnTest) << item.option;
     const bool is_tested = item.effect != Effect::kOwnTest || test_exists(item.why);
     EXPECT_TRUE(is_tested) << item.option << ": " << item.why;
     EXPECT_TRUE(item.effect != Effect::kNothing || !item.why.empty()) << item.option;
+    if (item.effect != Effect::kNothing) seen.insert(item.option);
   }
+  EXPECT_EQ(listed, seen) << "a case that shows no effect is not enough";
   std::set<std::string> there_are;
   for (const std::string& name : train_option_names()) there_are.insert(name);
   EXPECT_EQ(listed, there_are);

@@ -7,6 +7,8 @@
 
 #include "quantnoise/base/file.h"
 #include "quantnoise/config/yaml.h"
+#include "quantnoise/train/evaluate.h"
+#include "quantnoise/train/model_io.h"
 #include "run_fixture.h"
 
 namespace quantnoise::test {
@@ -67,16 +69,29 @@ TEST_P(QuantizationRecipe, CompressesTheWholeModel) {
 INSTANTIATE_TEST_SUITE_P(All, QuantizationRecipe, testing::ValuesIn(recipes(true)),
                          [](const auto& info) { return std::filesystem::path(info.param).stem().string(); });
 
-TEST(Options, EveryOneIsReadSomewhereOrListedAsWithoutEffect) {
-  std::string sources;
-  for (const char* folder : {"/src/learn/train", "/include/quantnoise/train"}) {
-    for (const auto& entry : std::filesystem::directory_iterator(std::string(QN_SOURCE_DIR) + folder)) {
-      if (entry.path().filename() != "options.cc") sources += base::read_text_file(entry.path());
-    }
-  }
-  for (const std::string& name : train_option_names()) {
-    EXPECT_NE(sources.find("\"" + name + "\""), std::string::npos) << name;
-  }
+class SmallRecipes : public RunFixture {};
+
+// From the dense model to the compressed file, by the files alone but for the number of updates and the text.
+TEST_F(SmallRecipes, TrainQuantizeAndEvaluate) {
+  const Options cutoffs = {{"adaptive-input-cutoff", "8,20"}, {"adaptive-softmax-cutoff", "8,20"}};
+  train_recipe(recipe("wiki103_small_train.yaml"), "dense", with(cutoffs, {{"max-update", "3"}}));
+  const RunResult run =
+      train_recipe(recipe("wiki103_small_quantize.yaml"), "quantized",
+                   with(cutoffs, {{"max-update", "3"},
+                                  {"restore-file", path("dense/model.qn")},
+                                  {"quantization-config-path", recipe("wiki103_ipq.yaml")}}));
+  const auto stages = run.events("stage");
+  ASSERT_EQ(stages.size(), 3U);
+  for (size_t i = 1; i < stages.size(); ++i)
+    EXPECT_LT(stages[i].at("size_mib").get<double>(), stages[i - 1].at("size_mib").get<double>());
+  EXPECT_LT(std::filesystem::file_size(path("quantized/model.qn")),
+            std::filesystem::file_size(path("dense/model.qn")) / 4);
+  const train::LoadedModel loaded = train::load_model(path("quantized/model.qn"));
+  train::LmEvaluationOptions options;
+  options.tokens_per_sample = 256;
+  const auto evaluation =
+      train::evaluate_lm(*loaded.model, data::LanguageModelData::open(data()), "valid", options);
+  EXPECT_NEAR(evaluation.sum.loss() / run.events("done").at(0).at("valid_loss").get<double>(), 1, 1e-6);
 }
 
 }  // namespace

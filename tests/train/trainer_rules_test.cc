@@ -1,4 +1,4 @@
-// Clipping and pruning against tests/golden/train/trainer_rules.py.
+// Clipping, the loss scale and pruning against tests/golden/train/trainer_rules.py.
 
 #include <gtest/gtest.h>
 
@@ -91,6 +91,55 @@ TEST(TrainerRules, OneNormOverAllTensorsIsClipped) {
       expect_clipped(group.at("gradients").get<std::vector<std::vector<float>>>(), item);
     }
   }
+}
+
+void expect_scales(const json& golden) {
+  const json& options = golden.at("options");
+  const auto events = golden.at("events").get<std::string>();
+  SCOPED_TRACE(events);
+  LossScale scale(
+      {options.at("initial"), options.at("window"), options.value("threshold", 0.0), /*smallest=*/1e-4});
+  for (size_t i = 0; i < events.size(); ++i) {
+    const bool ends = golden.at("ended") && i + 1 == events.size();
+    if (events[i] == '.') {
+      scale.succeed();
+    } else if (ends) {
+      EXPECT_THROW(scale.overflow(), Error);
+    } else {
+      scale.overflow();
+    }
+    EXPECT_EQ(scale.value(), golden.at("scales").at(i).get<double>()) << i;
+  }
+}
+
+TEST(TrainerRules, LossScaleDoublesAndHalves) {
+  const json golden = test::golden_file("trainer_rules.json");
+  for (const json& item : golden.at("loss_scale")) expect_scales(item);
+  for (const json& item : golden.at("loss_scale_windows")) {
+    if (item.at("world_size") != 1) continue;
+    EXPECT_EQ(loss_scale_window(item.at("update_freq")), item.at("window").get<int64_t>());
+  }
+}
+
+TEST(TrainerRules, OverflowSkipsTheUpdateAndTheNextScaleFits) {
+  // 128 and 64 times this exceeds fp32, 32 times does not.
+  const auto model = std::make_shared<GivenGradients>(std::vector<std::vector<float>>{{1e37F, -2.0F}});
+  LrSchedulerOptions schedule;
+  schedule.lr = {1.0};
+  auto optimizer = make_optimizer("sgd", {});
+  optimizer->bind(quant::unique_parameters(*model));
+  Trainer trainer(model, make_criterion("cross_entropy", {}), std::move(optimizer),
+                  make_lr_scheduler("fixed", schedule), {.loss_scale = LossScaleOptions()});
+  const std::vector<data::Batch> batches = {one_target()};
+  for (int overflow = 0; overflow < 2; ++overflow) {
+    EXPECT_TRUE(trainer.update(batches).overflowed);
+    EXPECT_EQ(trainer.num_updates(), 0);
+    EXPECT_EQ(model->steps()[0], (std::vector<double>{0, 0}));
+  }
+  EXPECT_FALSE(trainer.update(batches).overflowed);
+  EXPECT_EQ(trainer.num_updates(), 1);
+  // Powers of two leave no trace in the step.
+  EXPECT_EQ(model->steps()[0], (std::vector<double>{1e37F, -2}));
 }
 
 /// A file with these names: matrices are weights, all else tensors; each holds its own number.

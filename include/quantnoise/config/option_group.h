@@ -26,6 +26,7 @@ class OptionGroup {
     Handle& unit(const char* unit) { return spec_.unit = unit, *this; }
     Handle& min(double value) { return spec_.min = value, *this; }
     Handle& max(double value) { return spec_.max = value, *this; }
+    Handle& bare(const char* value) { return spec_.bare_text = value, *this; }
     Handle& alias(const char* name) { return spec_.aliases.emplace_back(name), *this; }
 
    private:

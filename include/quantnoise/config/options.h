@@ -24,6 +24,7 @@ struct OptionSpec {
   std::string help = {};
   std::string group = {};
   std::vector<std::string> choices = {};  ///< kChoice
+  std::string bare_text = {};             ///< kChoice: the value where none is given; empty: one is needed
   std::optional<double> min = {};         ///< smallest number allowed, of lists: of every item
   std::optional<double> max = {};
   std::vector<std::string> aliases = {};

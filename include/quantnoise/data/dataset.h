@@ -92,8 +92,8 @@ class ContextWindowDataset : public BatchDataset {
 class LanguageModelData : public text::DataFolder {
  public:
   /// Errors: as text::DataFolder.
-  static LanguageModelData open(const std::string& folder) {
-    return LanguageModelData(text::DataFolder::open(folder));
+  static LanguageModelData open(const std::string& folder, const LanguageModelData* first = nullptr) {
+    return LanguageModelData(text::DataFolder::open(folder, first));
   }
   /// Errors: as stream(), and kConfig for samples without room.
   std::shared_ptr<const LanguageModelDataset> split(const std::string& split,

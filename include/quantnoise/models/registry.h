@@ -16,6 +16,8 @@ struct Architecture {
   std::string family;  ///< "transformer_lm"
   /// Option name (with dashes) → default text. Explicit options of the user win.
   std::vector<std::pair<std::string, std::string>> defaults;
+  bool ffn_follows_width =
+      false;  ///< unless given, the feed-forward layers are four times as wide as the others
 };
 
 /// All architectures, in the order of the help text.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -44,7 +45,8 @@ class WordScores {
     double log_prob = 0;
     bool is_bpe = false;
   };
-  /// The words of one sample: targets and log_probs from its first scored position on.
+  /// The words of one sample: targets and log_probs from its first scored position on. Pieces at its end
+  /// whose word goes on in another sample are none.
   std::vector<Word> add(const std::vector<int64_t>& targets, const std::vector<float>& log_probs);
 
   int64_t num_continuations() const { return num_continuations_; }
@@ -53,6 +55,9 @@ class WordScores {
 
  private:
   bool is_continuation(const std::string& piece) const;
+  /// Adds the words of a sample to the statistics. part: score of what follows the last of them, if anything
+  /// does.
+  std::vector<Word> record(std::vector<Word> words, std::optional<double> part);
   WordStat& stat_of(const Word& word);
 
   std::function<std::string(int64_t)> symbol_;

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "quantnoise/data/dataset.h"
 #include "quantnoise/models/transformer_lm.h"
 #include "quantnoise/train/criterion.h"
+#include "quantnoise/train/loss_scale.h"
 #include "quantnoise/train/lr_scheduler.h"
 #include "quantnoise/train/optimizer.h"
 
@@ -20,6 +22,8 @@ struct TrainerOptions {
   uint64_t seed = 1;
   double clip_norm = 0;                      ///< 0: no limit
   at::ScalarType compute_type = at::kFloat;  ///< kFloat or kBFloat16
+  /// For products in fp16, which no CPU has here: gradients that overflow then skip the update.
+  std::optional<LossScaleOptions> loss_scale = {};
 };
 
 struct UpdateStats {
@@ -30,6 +34,7 @@ struct UpdateStats {
   double lr = 0;
   double gradient_norm = 0;  ///< before clipping
   bool clipped = false;
+  bool overflowed = false;  ///< no step was made: the loss scale was too large, and is halved
 };
 
 /// Model, criterion, optimizer and schedule at work. The optimizer must be bound to the model's parameters.
@@ -40,7 +45,8 @@ class Trainer {
           const TrainerOptions& options);
 
   /// Update number num_updates() (from 0) with these batches: gradients are summed over them and divided by
-  /// the total sample size. Every random draw is a function of (seed, update, batch in the update). Errors:
+  /// the total sample size. Every random draw is a function of (seed, update, batch in the update). With a
+  /// loss scale, an overflow leaves weights, optimizer and num_updates() as they are. Errors:
   /// kNumeric for a loss or gradient that is not finite, naming the first layer or parameter at fault;
   /// weights and optimizer are then as before.
   UpdateStats update(std::span<const data::Batch> batches);
@@ -61,7 +67,7 @@ class Trainer {
   /// momentum goes on.
   std::vector<at::Tensor> all_gradients();
   /// What the gradients are to be multiplied by: the average over the samples, and clipping. Writes their
-  /// norm to `stats`. Errors: kNumeric when it is not finite.
+  /// norm to `stats`. Errors: kNumeric when it is not finite and no loss scale is to blame.
   double gradient_scale(UpdateStats& stats);
 
   std::shared_ptr<models::LanguageModel> model_;
@@ -69,6 +75,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<LrScheduler> scheduler_;
   TrainerOptions options_;
+  std::optional<LossScale> loss_scale_;
   int64_t num_updates_ = 0;
 };
 

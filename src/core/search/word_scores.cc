@@ -46,8 +46,9 @@ std::vector<WordScores::Word> WordScores::add(const std::vector<int64_t>& target
   for (size_t i = 0; i < targets.size(); ++i) {
     const std::string piece = symbol_(targets[i]);
     word.log_prob += static_cast<double>(log_probs[i]);
-    // A sample may end inside a word: its last piece counts as it is.
-    if (is_continuation(piece) && i + 1 < targets.size()) {
+    if (is_continuation(piece)) {
+      // A sample may end inside a word: its last piece counts as a token, and follows the word before.
+      if (i + 1 == targets.size()) return record(std::move(words), word.log_prob);
       word.text += piece.substr(0, piece.size() - marker_.size());
       word.is_bpe = true;
       ++num_continuations_;
@@ -57,12 +58,17 @@ std::vector<WordScores::Word> WordScores::add(const std::vector<int64_t>& target
     words.push_back(std::move(word));
     word = Word();
   }
+  return record(std::move(words), std::nullopt);
+}
+
+std::vector<WordScores::Word> WordScores::record(std::vector<Word> words, std::optional<double> part) {
   for (size_t i = 0; i < words.size(); ++i) {
     WordStat& stat = stat_of(words[i]);
     ++stat.count;
     stat.log_prob += words[i].log_prob;
-    if (i + 1 == words.size()) continue;
-    stat.next_log_prob += words[i + 1].log_prob;
+    const bool is_last = i + 1 == words.size();
+    if (is_last && !part) continue;
+    stat.next_log_prob += is_last ? *part : words[i + 1].log_prob;
     ++stat.num_next;
   }
   return words;

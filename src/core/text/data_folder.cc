@@ -27,19 +27,25 @@ void check_tokens(const IndexedDataset& part, const Dictionary& dictionary) {
 
 }  // namespace
 
-DataFolder DataFolder::open(const std::string& folder) {
+DataFolder DataFolder::open(const std::string& folder, const DataFolder* first) {
   const std::string dictionary_path = folder + "/dict.txt";
   if (!std::filesystem::is_directory(folder)) {
     throw Error(ErrorKind::kIo, str_cat("cannot read the data folder ", folder, ": there is no such folder"),
                 kPrepareHint);
   }
-  if (!base::file_exists(dictionary_path)) {
+  DataFolder data;
+  data.folder_ = folder;
+  const bool has_dictionary = base::file_exists(dictionary_path);
+  if (!has_dictionary && first != nullptr) {
+    data.tokenizer_name_ = first->tokenizer_name_;
+    data.dictionary_ = first->dictionary_;
+    return data;
+  }
+  if (!has_dictionary) {
     throw Error(ErrorKind::kIo,
                 str_cat("cannot read ", dictionary_path, ": the data folder has no dictionary"),
                 kPrepareHint);
   }
-  DataFolder data;
-  data.folder_ = folder;
   data.tokenizer_name_ = stored_tokenizer_name(folder);
   data.dictionary_ = std::make_shared<const Dictionary>(Dictionary::load(dictionary_path));
   return data;
@@ -60,12 +66,15 @@ bool DataFolder::has_split(const std::string& split) const {
   return IndexedDataset::exists(folder_ + "/" + split);
 }
 
+void DataFolder::require_split(const std::string& split) const {
+  if (has_split(split)) return;
+  const std::vector<std::string> present = splits();
+  throw Error(ErrorKind::kData, str_cat("no split '", split, "' in ", folder_, ": found ",
+                                        present.empty() ? "none" : join(present, ", ")));
+}
+
 std::shared_ptr<const TokenStream> DataFolder::stream(const std::string& split, bool combine) const {
-  if (!has_split(split)) {
-    const std::vector<std::string> present = splits();
-    throw Error(ErrorKind::kData, str_cat("no split '", split, "' in ", folder_, ": found ",
-                                          present.empty() ? "none" : join(present, ", ")));
-  }
+  require_split(split);
   std::vector<IndexedDataset> parts;
   std::string name = split;
   for (int number = 1; has_split(name); ++number) {

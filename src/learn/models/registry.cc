@@ -72,10 +72,16 @@ std::vector<Architecture> make_architectures() {
       {"transformer_lm_gpt2_small", family, with(gpt, size("1024", "4096", "24", "16"))},
       {"transformer_lm_gpt2_medium", family, with(gpt, size("1280", "5120", "36", "20"))},
       {"transformer_lm_gpt2_big", family, with(gpt, size("1600", "6400", "48", "25"))},
-      {"transformer_lm_gpt3_small", family, with(gpt3, size("768", "3072", "12", "12"))},
-      {"transformer_lm_gpt3_medium", family, with(gpt3, size("1024", "4096", "24", "16"))},
-      {"transformer_lm_gpt3_large", family, with(gpt3, size("1536", "6144", "24", "16"))},
-      {"transformer_lm_gpt3_xl", family, with(gpt3, size("2048", "8192", "24", "32"))},
+      {"transformer_lm_gpt2_big_wide", family, with(gpt, size("2048", "8192", "24", "32"))},
+      {"transformer_lm_gpt2_bigger", family, with(gpt, size("2048", "8192", "48", "32"))},
+      {"transformer_lm_gpt3_small", family, with(gpt3, size("768", "3072", "12", "12")), true},
+      {"transformer_lm_gpt3_medium", family, with(gpt3, size("1024", "4096", "24", "16")), true},
+      {"transformer_lm_gpt3_large", family, with(gpt3, size("1536", "6144", "24", "16")), true},
+      {"transformer_lm_gpt3_xl", family, with(gpt3, size("2048", "8192", "24", "32")), true},
+      {"transformer_lm_gpt3_2_7", family, with(gpt3, size("2560", "10240", "32", "32")), true},
+      {"transformer_lm_gpt3_6_7", family, with(gpt3, size("4096", "16384", "32", "32")), true},
+      {"transformer_lm_gpt3_13", family, with(gpt3, size("5120", "20480", "40", "40")), true},
+      {"transformer_lm_gpt3_175", family, with(gpt3, size("12288", "49152", "96", "96")), true},
   };
 }
 

@@ -46,7 +46,8 @@ void declare_calibration(OptionGroup& group) {
       "scalar-act-bits", "", activation_bits_choices(),
       "bits of the inputs of products with quantized weights; default: 8 with --calibrate, else as in "
       "the model");
-  group.choice("scalar-act-mode", "", {"static", "dynamic"}, kMode);
+  group.choice("scalar-act-mode", "", {"static", "dynamic"},
+               str_cat(kMode, ". Default: static with --calibrate, which it needs, else dynamic").c_str());
   group.choice("scalar-act-method", "histogram", {"histogram", "tensor"}, kMethod);
   group.text("scalar-act-exclude", "", kExclude);
   group.text("calibrate", "", "folder made by qn preprocess: static ranges of inputs are found on its text");

@@ -45,7 +45,7 @@ Retention retention_options(const config::OptionValues& values);
 /// Names such as checkpoint3.qn, checkpoint_3_200.qn, checkpoint.best_loss_4.56.qn.
 std::string epoch_checkpoint(int64_t epoch);
 std::string update_checkpoint(int64_t epoch, int64_t num_updates);
-std::string ranked_checkpoint(const std::string& metric, double value);
+std::string ranked_checkpoint(const std::string& metric, double value, int64_t num_updates);
 
 /// Whether a checkpoint of this metric is one of the `retention.best` best of the folder; false where none
 /// are kept.

@@ -48,7 +48,7 @@ void remove_after(const std::vector<NumberedFile>& files, int64_t kept) {
 /// The best first.
 std::vector<NumberedFile> find_ranked(const std::string& folder, const Retention& retention) {
   std::vector<NumberedFile> files =
-      find_files(folder, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d\d)\.qn)"));
+      find_files(folder, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d+)_\d+\.qn)"));
   if (!retention.maximize) std::reverse(files.begin(), files.end());
   return files;
 }
@@ -72,9 +72,10 @@ std::string update_checkpoint(int64_t epoch, int64_t num_updates) {
   return str_cat("checkpoint_", epoch, "_", num_updates, ".qn");
 }
 
-std::string ranked_checkpoint(const std::string& metric, double value) {
+std::string ranked_checkpoint(const std::string& metric, double value, int64_t num_updates) {
   std::ostringstream name;
-  name << "checkpoint.best_" << metric << '_' << std::fixed << std::setprecision(2) << value << ".qn";
+  name << "checkpoint.best_" << metric << '_' << std::fixed << std::setprecision(3) << value << '_'
+       << num_updates << ".qn";
   return name.str();
 }
 

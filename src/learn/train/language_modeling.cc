@@ -18,13 +18,15 @@ text::Dictionary dictionary_of(const pack::ModelFile& file, const std::string& n
 }
 
 /// "FOLDER:FOLDER:…", as fairseq takes them: the dictionary and the validation splits are the first one's.
-std::vector<data::LanguageModelData> open_folders(const std::string& list) {
+/// Errors: those of LanguageModelData; kData for a folder without the split to train on.
+std::vector<data::LanguageModelData> open_folders(const std::string& list, const std::string& train_split) {
   std::vector<data::LanguageModelData> folders;
   std::istringstream stream(list);
   std::string folder;
   while (std::getline(stream, folder, ':')) {
     if (folder.empty()) continue;
-    folders.push_back(data::LanguageModelData::open(folder));
+    folders.push_back(data::LanguageModelData::open(folder, folders.empty() ? nullptr : &folders.front()));
+    folders.back().require_split(train_split);
     require_same_dictionary(*folders.front().dictionary(), *folders.back().dictionary(), folder);
     warn_of_other_tokenizer(folders.front().tokenizer_name(), folders.back().tokenizer_name(), folder);
   }
@@ -35,7 +37,7 @@ std::vector<data::LanguageModelData> open_folders(const std::string& list) {
 class LanguageModeling : public Task {
  public:
   explicit LanguageModeling(const config::OptionValues& values)
-      : values_(values), data_(open_folders(values.get_string("data"))) {}
+      : values_(values), data_(open_folders(values.get_string("data"), values.get_string("train-subset"))) {}
 
   const text::Dictionary& dictionary() const override { return *data_.front().dictionary(); }
   const std::string& tokenizer_name() const override { return data_.front().tokenizer_name(); }

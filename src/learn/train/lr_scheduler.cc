@@ -36,6 +36,8 @@ LrSchedulerOptions lr_scheduler_options(const config::OptionValues& values) {
   options.warmup_init_lr = values.get_float("warmup-init-lr");
   options.min_lr = values.get_float("min-lr");
   options.lr_period_updates = optional_float(values, "lr-period-updates");
+  // fairseq's own default for "not given".
+  if (options.lr_period_updates == -1) options.lr_period_updates.reset();
   options.t_mult = values.get_float("t-mult");
   options.lr_shrink = values.get_float("lr-shrink");
   options.force_anneal = optional_int(values, "force-anneal");

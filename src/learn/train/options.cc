@@ -73,10 +73,7 @@ void declare_model(config::OptionTable& table) {
       .min(1);
   group.real("adaptive-input-factor", "4", "each band's width is that of the one before, divided by this")
       .min(1);
-  group
-      .integers("adaptive-softmax-cutoff", "",
-                "output by bands that end at these numbers (with --criterion adaptive_loss)")
-      .min(1);
+  group.integers("adaptive-softmax-cutoff", "", "output by bands that end at these numbers").min(1);
   group.real("adaptive-softmax-factor", "4", "as adaptive-input-factor, for the output").min(1);
   group.flag("tie-adaptive-weights", "output tables are those of the adaptive input");
   group.flag("tie-adaptive-proj", "output projections are those of the adaptive input, transposed");
@@ -116,7 +113,8 @@ void declare_regularization(config::OptionTable& table) {
 
 void declare_optimization(config::OptionTable& table) {
   OptionGroup group(table, option_group::kOptimization);
-  group.choice("criterion", "cross_entropy", criterion_names(), "what is minimized");
+  group.choice("criterion", "cross_entropy", criterion_names(),
+               "cross_entropy; adaptive_loss: the same of an output by bands, refused without one");
   group.flag("sentence-avg", "gradients are averaged over sentences instead of tokens");
   group.choice("optimizer", "adam", optimizer_names(), "adam: fairseq's, adamw: torch's, nag, sgd");
   group.reals("lr", "0.25", "learning rate; a list gives one for each epoch (--lr-scheduler fixed)").min(0);
@@ -128,7 +126,11 @@ void declare_optimization(config::OptionTable& table) {
   group.integers("update-freq", "1", "batches an update; a list gives one for each epoch").min(1);
   group.integer("max-update", "0", "updates in all; 0: no limit").unit("updates").min(0);
   group.integer("max-epoch", "0", "epochs in all; 0: no limit").unit("epochs").min(0);
-  group.real("stop-time-hours", "0", "stops (and saves) after this time; 0: no limit").unit("hours").min(0);
+  group
+      .real("stop-time-hours", "0",
+            "stops (and saves) after this time, that of the runs it goes on with included; 0: no limit")
+      .unit("hours")
+      .min(0);
   group.real("stop-min-lr", "-1.0", "stops before an epoch when the learning rate is not above this");
 }
 
@@ -138,10 +140,17 @@ void declare_schedule(config::OptionTable& table) {
   group.integer("warmup-updates", "", "updates of linear warm-up; default: 4000 for inverse_sqrt, else 0")
       .unit("updates")
       .min(0);
-  group.real("warmup-init-lr", "-1",
-             "learning rate at the start of the warm-up; negative: the schedule's own choice");
+  group.real(
+      "warmup-init-lr", "-1",
+      "cosine, inverse_sqrt, reduce_lr_on_plateau: learning rate at the start of the warm-up; negative: "
+      "min-lr for cosine, else 0");
   group.real("min-lr", "0.0", "cosine: lowest learning rate").min(0);
-  group.real("lr-period-updates", "", "cosine, triangular: updates of the first period").unit("updates");
+  group
+      .real("lr-period-updates", "",
+            "cosine, triangular: updates of the first period; default: max-update less the warm-up for "
+            "cosine, else "
+            "5000")
+      .unit("updates");
   group.real("t-mult", "1", "cosine: every period is this many times as long as the one before").min(0);
   group.real("lr-shrink", "0.1", "factor of the learning rate from period to period, or at each annealing")
       .min(0);
@@ -154,7 +163,9 @@ void declare_schedule(config::OptionTable& table) {
   group.real("max-lr", "", "triangular: highest learning rate").min(0);
   group.flag("shrink-min", "triangular: the lowest learning rate shrinks too");
   group.real("lr-threshold", "1e-4", "reduce_lr_on_plateau: smallest relative gain that counts").min(0);
-  group.integer("lr-patience", "0", "reduce_lr_on_plateau: validations without gain before the rate shrinks")
+  group
+      .integer("lr-patience", "0",
+               "reduce_lr_on_plateau: epochs whose validation may be without gain before the rate shrinks")
       .min(0);
 }
 
@@ -179,10 +190,10 @@ void declare_checkpoint(config::OptionTable& table) {
   group.integer("keep-last-epochs", "-1", "keeps the last N checkpoints by epochs; -1: all");
   group.integer("keep-best-checkpoints", "-1", "keeps the N best checkpoints under names of their own");
   group.flag("no-epoch-checkpoints", "no checkpoint of its own for each epoch");
-  group.flag("no-last-checkpoints", "no checkpoint_last.qn");
+  group.flag("no-last-checkpoints", "no checkpoint_last.qn, but where the run is asked to stop");
   group.flag("no-save-optimizer-state",
              "checkpoints without the optimizer's state (they cannot be gone on with)");
-  group.flag("no-save", "writes no file at all");
+  group.flag("no-save", "writes no checkpoint and no model file");
 }
 
 void declare_validation(config::OptionTable& table) {
@@ -203,10 +214,15 @@ void declare_validation(config::OptionTable& table) {
       .min(1);
   group.choice("valid-precision", "fp32", {"fp32", "bf16"}, "arithmetic of validation");
   group.flag("skip-invalid-size-inputs-valid-test", "leaves out validation samples that are too long");
-  group.flag("combine-val", "also validates on SPLIT1, SPLIT2, … as one with SPLIT");
+  group.flag("combine-val", "also validates on SPLIT1, SPLIT2, … as one with SPLIT")
+      .alias("combine-valid-subsets");
+  group.integer("max-valid-steps", "", "validates on the first N batches only")
+      .alias("nval")
+      .unit("batches")
+      .min(1);
   group.choice("best-checkpoint-metric", "loss", {"loss", "ppl"}, "what the best checkpoint is best in");
   group.flag("maximize-best-checkpoint-metric", "the largest value is the best");
-  group.integer("patience", "-1", "stops after N validations without gain; -1: never");
+  group.integer("patience", "-1", "stops after N validations without gain; 0 or less: never");
 }
 
 void declare_progress(config::OptionTable& table) {
@@ -224,6 +240,8 @@ void declare_machine(config::OptionTable& table) {
   group.integer("threads", "", "threads of computation; default: one for each core").min(1).max(kMostThreads);
   group.flag("bf16", "matrix products in bfloat16; weights and gradients stay fp32");
   group.flag("fp16", "on a CPU this means --bf16");
+  group.flag("memory-efficient-bf16", "the same as --bf16: weights are cast as they are used");
+  group.flag("memory-efficient-fp16", "the same as --fp16");
   group.flag("amp", "--bf16 if the processor multiplies bfloat16 itself, else fp32");
   group.text("device", "cpu", "where to compute");
 }
@@ -250,8 +268,6 @@ void declare_without_effect(config::OptionTable& table) {
   text("fp16-scale-tolerance", "bfloat16 needs no loss scaling");
   text("min-loss-scale", "bfloat16 needs no loss scaling");
   text("threshold-loss-scale", "bfloat16 needs no loss scaling");
-  flag("memory-efficient-fp16", "weights are cast as they are used");
-  flag("memory-efficient-bf16", "weights are cast as they are used");
   flag("fp16-no-flatten-grads", "gradients are never flattened");
   flag("fp16-adam-stats", "optimizer state is fp32");
   flag("use-old-adam", "the optimizer is fused where that is faster");
@@ -262,6 +278,7 @@ void declare_without_effect(config::OptionTable& table) {
   text("empty-cache-freq", "no device cache");
   text("all-gather-list-size", "no processes to connect");
   text("fixed-validation-seed", "validation draws nothing");
+  flag("ignore-unused-valid-subsets", "splits that are not named are never validated on");
 }
 
 }  // namespace
@@ -281,8 +298,13 @@ void declare_train_options(config::OptionTable& table) {
 }
 
 void apply_architecture(config::OptionValues& values) {
-  for (const auto& [name, text] : models::find_architecture(values.get_string("arch")).defaults) {
+  const models::Architecture& architecture = models::find_architecture(values.get_string("arch"));
+  for (const auto& [name, text] : architecture.defaults) {
     values.set(name, text, config::OptionSource::kArchitecture);
+  }
+  if (architecture.ffn_follows_width) {
+    const int64_t width = 4 * values.get_int("decoder-embed-dim");
+    values.set("decoder-ffn-embed-dim", std::to_string(width), config::OptionSource::kArchitecture);
   }
 }
 

@@ -87,13 +87,9 @@ void declare_scalar(config::OptionTable& table) {
 }
 
 /// Of every command that makes product codes.
-void declare_pq(OptionGroup& group) {
-  group.integer("pq-iterations", "20", "k-means rounds").min(1).max(kMostRounds);
-  group.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid over its blocks");
-  group.choice(
-      "pq-centroid-type", "fp16", {"fp16", "int8"},
-      "centroids in validation and in the model file; int8: one scale a codebook, and in training "
-      "--quant-noise-scalar goes on their elements. Those of a model that is started from become int8 too");
+void declare_pq(OptionGroup& group, const char* rounds, const char* centroids) {
+  group.integer("pq-iterations", "20", rounds).min(1).max(kMostRounds);
+  group.choice("pq-centroid-type", "fp16", {"fp16", "int8"}, centroids);
 }
 
 void declare_quantization(config::OptionTable& table) {
@@ -101,7 +97,11 @@ void declare_quantization(config::OptionTable& table) {
   group.text(
       "quantization-config-path", "",
       "quantizes by the stages of this YAML file; max-update or max-epoch is shared out evenly among them");
-  declare_pq(group);
+  declare_pq(
+      group, "k-means rounds, also those of --quant-noise-kind pq-exact",
+      "centroids in validation and in the model file; int8: one scale a codebook, and "
+      "--quant-noise-scalar goes on their elements. Those of a model that is started from become int8 too");
+  group.choice("pq-gradient", "sum", {"sum", "mean"}, "gradient of a centroid over its blocks");
 }
 
 }  // namespace
@@ -125,7 +125,8 @@ void declare_quantize_options(config::OptionTable& table) {
   OptionGroup quantization(table, option_group::kQuantization);
   quantization.text("quantization-config-path", "", "stages, block sizes and centroids: a YAML file")
       .alias("config");
-  declare_pq(quantization);
+  declare_pq(quantization, "k-means rounds",
+             "centroids in the model file; int8: one scale a codebook. Those of the model become int8 too");
   OptionGroup progress(table, option_group::kProgress);
   progress.choice("log-format", "", {"json", "none", "simple", "tqdm", "progress"}, "json: JSON lines");
   OptionGroup machine(table, option_group::kMachine);

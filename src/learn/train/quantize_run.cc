@@ -35,7 +35,7 @@ void check_companions(const config::OptionValues& values) {
   needs(quantizes_inputs(values), "--scalar-act-bits or --calibrate",
         {"scalar-act-mode", "scalar-act-method", "scalar-act-exclude"});
   needs(!values.get_string("calibrate").empty(), "--calibrate", {"calibrate-subset", "calibrate-tokens"});
-  needs(has_stages, "--config", {"pq-iterations"});
+  needs(has_stages, "--config", {"pq-iterations", "seed"});
 }
 
 /// Errors: kIo for a folder that is not there; found out before the work, not behind it.

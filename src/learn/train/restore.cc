@@ -29,6 +29,11 @@ std::optional<SourcePath> source_path(const config::OptionValues& values) {
                " (--restore-file): no such file");
     return SourcePath{asked, false};
   }
+  for (const char* reset : {"reset-optimizer", "reset-lr-scheduler", "reset-meters", "reset-dataloader"}) {
+    QN_REQUIRE(finetune.empty() || !values.get_bool(reset), ErrorKind::kConfig, "--", reset,
+               " and --finetune-from-model ", finetune,
+               " cannot be given together: a new run starts afresh, and one that was begun goes on");
+  }
   if (base::file_exists(last)) return SourcePath{last, false};
   if (finetune.empty()) return std::nullopt;
   QN_REQUIRE(base::file_exists(finetune), ErrorKind::kIo, "cannot start from ", finetune,

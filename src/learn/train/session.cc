@@ -30,6 +30,8 @@ std::string duration_text(double seconds) {
 
 int64_t Session::epochs_done() const { return iterator_->epoch() - 1; }
 
+double Session::seconds_in_all() const { return earlier_seconds_ + seconds_since(started_); }
+
 bool Session::epoch_allowed() const {
   const int64_t max_epoch = values_.get_int("max-epoch");
   const int64_t max_update = values_.get_int("max-update");
@@ -42,6 +44,8 @@ int Session::run() {
   started_ = Clock::now();
   first_update_ = trainer_->num_updates();
   while (epoch_allowed()) {
+    // Only now: the checkpoint of the epoch before does not wait for another folder.
+    if (shard_of(iterator_->epoch()) != shard_) open_epoch(iterator_->epoch());
     trainer_->scheduler().begin_epoch(iterator_->epoch());
     const double lr = trainer_->lr();
     if (lr <= values_.get_float("stop-min-lr")) {
@@ -84,7 +88,6 @@ void Session::train_update(int64_t max_batches) {
   const double seconds = seconds_since(begin);
   interval_meter_.add(stats, seconds);
   epoch_meter_.add(stats, seconds);
-  progress_state_.train_seconds += seconds;
   if (is_multiple(trainer_->num_updates(), values_.get_int("log-interval"))) log_interval();
 }
 
@@ -117,11 +120,12 @@ Session::Due Session::what_is_due() const {
   const double max_hours = values_.get_float("stop-time-hours");
   Due due;
   due.end_of_epoch = iterator_->end_of_epoch();
-  due.limit_reached = (max_update > 0 && updates >= max_update) ||
-                      (max_hours > 0 && progress_state_.train_seconds > max_hours * 3600);
+  due.out_of_time = max_hours > 0 && seconds_in_all() > max_hours * 3600;
+  due.limit_reached = (max_update > 0 && updates >= max_update) || due.out_of_time;
   due.end_of_stage = stages_ && stages_->ends(updates, epochs_done() + (due.end_of_epoch ? 1 : 0));
   const bool may_validate = !valid_sets_.empty() && updates >= values_.get_int("validate-after-updates");
-  const bool save_by_updates = is_multiple(updates, values_.get_int("save-interval-updates"));
+  const bool save_by_updates = is_multiple(updates, values_.get_int("save-interval-updates")) &&
+                               updates >= values_.get_int("validate-after-updates");
   due.save = due.limit_reached || due.end_of_stage || save_by_updates ||
              (due.end_of_epoch && is_multiple(iterator_->epoch(), values_.get_int("save-interval")));
   due.validate =
@@ -142,6 +146,7 @@ bool Session::after_update() {
                               " validations (--patience)"));
     due.save = true;
   }
+  if (due.out_of_time) progress_.message("stopping: the time of --stop-time-hours is over");
   const int64_t epoch = iterator_->epoch();
   if (due.end_of_stage) end_stage(validation);
   if (due.end_of_epoch) end_epoch(validation);
@@ -197,17 +202,13 @@ void Session::end_stage(const std::optional<Validation>& validation) {
 void Session::end_epoch(const std::optional<Validation>& validation) {
   Event event{"train", {{"epoch", iterator_->epoch()}, {"update", trainer_->num_updates()}}};
   epoch_meter_.describe(event);
-  event.add("lr", trainer_->optimizer().lr()).add("train_wall", progress_state_.train_seconds);
+  event.add("lr", trainer_->optimizer().lr()).add("train_wall", seconds_in_all());
   progress_.event(event);
   epoch_meter_.reset();
   trainer_->scheduler().end_epoch(iterator_->epoch(),
                                   validation ? std::optional<double>(validation->metric) : std::nullopt,
                                   trainer_->num_updates());
-  if (task_->num_data_shards() > 1) {
-    open_epoch(iterator_->epoch() + 1);
-  } else {
-    iterator_->next_epoch();
-  }
+  iterator_->next_epoch();
 }
 
 int Session::stop_early() {

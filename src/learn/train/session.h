@@ -36,6 +36,7 @@ class Session {
     bool end_of_epoch = false;
     bool end_of_stage = false;
     bool limit_reached = false;
+    bool out_of_time = false;  ///< so that the limit is reached
     bool save = false;
     bool validate = false;
   };
@@ -59,13 +60,13 @@ class Session {
   void build_data();
   /// The training data of an epoch: its folder, when there are several.
   void open_epoch(int64_t epoch);
+  int64_t shard_of(int64_t epoch) const;
   void build_stages();
   void quantize_inputs();
   void resume(const RestoreSource& source);
   void announce_precision();
   void announce_noise();
   void announce_activations();
-  std::vector<std::string> idle_options() const;
   void announce(const std::optional<RestoreSource>& source);
 
   // Training (session.cc).
@@ -81,6 +82,8 @@ class Session {
   void log_interval();
   int stop_early();
   int64_t epochs_done() const;
+  /// Wall time since the start, and that of the runs this one goes on with.
+  double seconds_in_all() const;
 
   // Validation and files (session_files.cc).
   double evaluate(const ValidSet& set);
@@ -115,12 +118,14 @@ class Session {
   std::string earlier_noise_ = "[]";  ///< JSON: records of the runs whose weights this one started from
   std::unique_ptr<StageRunner> stages_;
   std::unique_ptr<data::EpochIterator> iterator_;
+  int64_t shard_ = 0;  ///< the folder iterator_ reads
   std::vector<ValidSet> valid_sets_;
 
   TrainingState progress_state_;  // best values, patience, seconds; the rest is filled in by state()
   Meter interval_meter_;
   Meter epoch_meter_;
   std::chrono::steady_clock::time_point started_;
+  double earlier_seconds_ = 0;  ///< of the runs this one goes on with
   int64_t first_update_ = 0;
   bool stopped_ = false;
 };

@@ -112,6 +112,7 @@ std::string Session::history_json() const {
 
 TrainingState Session::state() const {
   TrainingState state = progress_state_;
+  state.train_seconds = seconds_in_all();
   state.num_updates = trainer_->num_updates();
   state.iterator = iterator_->state();
   state.optimizer = values_.get_string("optimizer");
@@ -137,7 +138,7 @@ std::vector<std::string> Session::checkpoint_names(const Due& due, int64_t epoch
   if (validation && validation->is_best) names.emplace_back(kBestCheckpoint);
   const Retention retention = retention_options(values_);
   if (validation && is_among_best(save_dir_, retention, validation->metric))
-    names.push_back(ranked_checkpoint(retention.metric, validation->metric));
+    names.push_back(ranked_checkpoint(retention.metric, validation->metric, trainer_->num_updates()));
   // A stop request leaves a checkpoint in any case: nobody wants the work to be lost.
   if ((due.save && !values_.get_bool("no-last-checkpoints")) || stopped_) names.emplace_back(kLastCheckpoint);
   return names;

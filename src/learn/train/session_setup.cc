@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "learn/train/activation_io.h"
+#include "learn/train/idle_options.h"
 #include "learn/train/session.h"
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
@@ -20,9 +21,17 @@ int64_t int_or(const config::OptionValues& values, const char* name, int64_t fal
   return values.has_value(name) ? values.get_int(name) : fallback;
 }
 
+bool wants_fp16(const config::OptionValues& values) {
+  return values.get_bool("fp16") || values.get_bool("memory-efficient-fp16");
+}
+
+bool wants_bf16(const config::OptionValues& values) {
+  return values.get_bool("bf16") || values.get_bool("memory-efficient-bf16") || wants_fp16(values);
+}
+
 at::ScalarType training_type(const config::OptionValues& values) {
-  const bool asked = values.get_bool("bf16") || values.get_bool("fp16");
-  return asked || (values.get_bool("amp") && kernels::has_bf16_products()) ? at::kBFloat16 : at::kFloat;
+  return wants_bf16(values) || (values.get_bool("amp") && kernels::has_bf16_products()) ? at::kBFloat16
+                                                                                        : at::kFloat;
 }
 
 void check_options(const config::OptionValues& values) {
@@ -33,7 +42,7 @@ void check_options(const config::OptionValues& values) {
              "the size of a batch is not given: --max-tokens or --batch-size");
   const bool staged = !values.get_string("quantization-config-path").empty();
   QN_REQUIRE(
-      !staged || values.get_int("patience") < 0, ErrorKind::kConfig,
+      !staged || values.get_int("patience") <= 0, ErrorKind::kConfig,
       "--patience cannot be combined with --quantization-config-path: every stage has its fixed share");
 }
 
@@ -177,6 +186,8 @@ void Session::build_trainer() {
       make_lr_scheduler(values_.get_string("lr-scheduler"), lr_scheduler_options(values_)), options);
 }
 
+int64_t Session::shard_of(int64_t epoch) const { return (epoch - 1) % task_->num_data_shards(); }
+
 void Session::open_epoch(int64_t epoch) {
   const int64_t max_positions = model_->max_positions();
   data::IteratorOptions options;
@@ -188,9 +199,9 @@ void Session::open_epoch(int64_t epoch) {
   options.seed = static_cast<uint64_t>(values_.get_int("seed"));
   options.num_workers = static_cast<int>(values_.get_int("num-workers"));
   options.data_buffer_size = values_.get_int("data-buffer-size");
-  const int64_t shard = (epoch - 1) % task_->num_data_shards();
+  shard_ = shard_of(epoch);
   iterator_ = std::make_unique<data::EpochIterator>(
-      task_->dataset(values_.get_string("train-subset"), /*combine=*/true, max_positions, shard), options);
+      task_->dataset(values_.get_string("train-subset"), /*combine=*/true, max_positions, shard_), options);
   if (epoch > 1) iterator_->seek(epoch, 0);
 }
 
@@ -206,6 +217,8 @@ void Session::build_data() {
         *set.dataset, int_or(values_, "max-tokens-valid", int_or(values_, "max-tokens", 0)),
         int_or(values_, "batch-size-valid", int_or(values_, "batch-size", 0)), max_positions,
         values_.has_value("max-tokens-valid") ? "--max-tokens-valid" : "--max-tokens");
+    const int64_t most_batches = int_or(values_, "max-valid-steps", set.batches.size());
+    if (most_batches < set.batches.size()) set.batches.ends.resize(static_cast<size_t>(most_batches));
     valid_sets_.push_back(std::move(set));
   }
 }
@@ -227,7 +240,7 @@ void Session::resume(const RestoreSource& source) {
   }
   if (source.take_meters) {
     epoch_meter_.load_state(state.meter);
-    progress_state_.train_seconds = state.train_seconds;
+    earlier_seconds_ = state.train_seconds;
   }
   if (source.take_meters && source.take_progress) {
     progress_state_.best_metric = state.best_metric;
@@ -246,7 +259,7 @@ void Session::resume(const RestoreSource& source) {
 
 void Session::announce_precision() {
   const bool is_bf16 = trainer_->options().compute_type == at::kBFloat16;
-  if (values_.get_bool("fp16"))
+  if (wants_fp16(values_))
     progress_.message("--fp16: on a CPU this means bfloat16 matrix products, fp32 weights");
   std::string reason;
   if (!kernels::has_bf16_products()) {
@@ -280,23 +293,9 @@ void Session::announce_activations() {
                             layers.size(), " layers: ", join(layers, ", ")));
 }
 
-// Given options that another one would have to turn on.
-std::vector<std::string> Session::idle_options() const {
-  std::vector<std::string> idle;
-  const auto collect = [&](bool is_used, std::initializer_list<const char*> options) {
-    for (const char* option : options) {
-      if (!is_used && values_.is_explicit(option)) idle.emplace_back(option);
-    }
-  };
-  const bool has_stages = !values_.get_string("quantization-config-path").empty();
-  collect(scalar_.has_value(), {"scalar-method", "scalar-include", "scalar-exclude"});
-  collect(has_stages, {"pq-iterations"});
-  return idle;
-}
-
 void Session::announce(const std::optional<RestoreSource>& source) {
   std::vector<std::string> ignored = values_.explicit_without_effect();
-  for (std::string& option : idle_options()) ignored.push_back(std::move(option));
+  for (std::string& option : idle_options(values_)) ignored.push_back(std::move(option));
   if (!ignored.empty()) progress_.message("options without effect here: --" + join(ignored, ", --"));
   announce_precision();
   if (source) {

@@ -107,8 +107,8 @@ quant::PqOptions pq_options(const config::OptionValues& values) {
   quant::PqOptions options;
   options.iterations = static_cast<int>(values.get_int("pq-iterations"));
   options.seed = static_cast<uint64_t>(values.get_int("seed"));
-  options.gradient = values.get_string("pq-gradient") == "mean" ? codec::CentroidGradient::kMean
-                                                                : codec::CentroidGradient::kSum;
+  const bool trains = values.table().contains("pq-gradient");
+  if (trains && values.get_string("pq-gradient") == "mean") options.gradient = codec::CentroidGradient::kMean;
   if (values.get_string("pq-centroid-type") == "int8") options.centroid_type = codec::ScalarType::kI8;
   return options;
 }

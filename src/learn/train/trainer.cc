@@ -54,7 +54,9 @@ Trainer::Trainer(std::shared_ptr<models::LanguageModel> model, std::unique_ptr<C
       criterion_(std::move(criterion)),
       optimizer_(std::move(optimizer)),
       scheduler_(std::move(scheduler)),
-      options_(options) {}
+      options_(options) {
+  if (options.loss_scale) loss_scale_.emplace(*options.loss_scale);
+}
 
 UpdateStats Trainer::update(std::span<const data::Batch> batches) {
   const quant::ComputeTypeGuard compute_type(options_.compute_type);
@@ -69,8 +71,10 @@ UpdateStats Trainer::update(std::span<const data::Batch> batches) {
     if (!batch.empty()) accumulate(batch, stats);
   }
   const double scale = gradient_scale(stats);
+  if (stats.overflowed) return stats;
   optimizer_->set_lr(stats.lr);
   optimizer_->step(scale);
+  if (loss_scale_) loss_scale_->succeed();
   ++num_updates_;
   return stats;
 }
@@ -78,7 +82,7 @@ UpdateStats Trainer::update(std::span<const data::Batch> batches) {
 void Trainer::accumulate(const data::Batch& batch, UpdateStats& stats) {
   CriterionResult result = criterion_->forward(*model_, batch);
   const double loss = result.loss.item<double>();
-  if (!std::isfinite(loss)) {
+  if (!std::isfinite(loss) && !loss_scale_) {
     std::string cause = first_nonfinite_parameter(*model_);
     if (!cause.empty()) {
       cause = str_cat("parameter ", cause, " holds values that are not finite");
@@ -91,7 +95,7 @@ void Trainer::accumulate(const data::Batch& batch, UpdateStats& stats) {
         str_cat("the loss of update ", num_updates_ + 1, " is ", loss, cause.empty() ? "" : ": ", cause),
         kDivergedHint);
   }
-  result.loss.backward();
+  (loss_scale_ ? result.loss * loss_scale_->value() : result.loss).backward();
   stats.loss += loss;
   stats.sample_size += result.sample_size;
   stats.num_tokens += batch.num_tokens;
@@ -111,7 +115,13 @@ std::vector<at::Tensor> Trainer::all_gradients() {
 double Trainer::gradient_scale(UpdateStats& stats) {
   const torch::NoGradGuard no_grad;
   const double average = 1.0 / static_cast<double>(std::max<int64_t>(stats.sample_size, 1));
-  stats.gradient_norm = total_norm(all_gradients()) * average;
+  const double factor = average / (loss_scale_ ? loss_scale_->value() : 1);
+  stats.gradient_norm = total_norm(all_gradients()) * factor;
+  stats.overflowed = loss_scale_ && !std::isfinite(stats.gradient_norm);
+  if (stats.overflowed) {
+    loss_scale_->overflow();
+    return 0;
+  }
   if (!std::isfinite(stats.gradient_norm)) {
     const std::string culprit = nonfinite_gradient(optimizer_->parameters());
     throw Error(ErrorKind::kNumeric,
@@ -119,9 +129,9 @@ double Trainer::gradient_scale(UpdateStats& stats) {
                         culprit.empty() ? "" : str_cat("; nearest to the loss: parameter ", culprit)),
                 kDivergedHint);
   }
-  if (options_.clip_norm <= 0) return average;
+  if (options_.clip_norm <= 0) return factor;
   stats.clipped = stats.gradient_norm > options_.clip_norm;
-  return average * std::min(1.0, options_.clip_norm / (stats.gradient_norm + 1e-6));
+  return factor * std::min(1.0, options_.clip_norm / (stats.gradient_norm + 1e-6));
 }
 
 void set_up_torch(int num_threads) {

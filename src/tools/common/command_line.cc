@@ -100,11 +100,20 @@ class WordReader {
       result_.extras.push_back(word);
     } else {
       const OptionSpec& spec = table_.find(name);
-      const bool is_bool = spec.type == OptionType::kBool;
-      result_.texts[spec.name].push_back(has_value ? value : is_bool ? truth_value() : following(flag));
+      result_.texts[spec.name].push_back(has_value ? value : value_of(spec, flag));
     }
   }
 
+  std::string value_of(const OptionSpec& spec, const std::string& flag) {
+    if (spec.type == OptionType::kBool) return truth_value();
+    return spec.bare_text.empty() ? following(flag) : chosen(spec);
+  }
+  /// The next word if it is one of the choices.
+  std::string chosen(const OptionSpec& spec) {
+    const bool is_there = next_ < words_.size() && std::find(spec.choices.begin(), spec.choices.end(),
+                                                             words_[next_]) != spec.choices.end();
+    return is_there ? words_[next_++] : spec.bare_text;
+  }
   /// The next word, whatever it looks like, unless it is an option itself.
   std::string following(const std::string& flag) {
     const bool is_there = next_ < words_.size() && !(words_[next_].starts_with("--") &&

@@ -42,13 +42,17 @@ void declare_evaluation_results(config::OptionTable& table) {
   config::OptionGroup results(table, "results");
   results.flag("output-word-probs", "prints log p of every word of every sample");
   results.flag("output-word-stats",
-               "prints for every word: count, sum of log p, made of pieces, log p of the next word");
+               "prints for every word: count, sum of its log p, whether it is made of pieces, sum of log p "
+               "of the words "
+               "after it, their count");
   results
-      .choice("post-process", "", {"subword_nmt", "@@ "}, "joins pieces marked @@ to words, which count once")
+      .choice("post-process", "", {"subword_nmt", "@@ "},
+              "joins pieces marked @@ to words, which count once; subword_nmt where no value follows")
+      .bare("subword_nmt")
       .alias("remove-bpe");
   results.text("results-json", "", "also writes the results to this file");
   results.choice("log-format", "simple", {"simple", "json", "none", "tqdm"},
-                 "json: the results as one JSON object");
+                 "json: the results as one JSON object; the others are the same here: one line");
 }
 
 std::string continuation_marker(const config::OptionValues& values) {

@@ -36,7 +36,10 @@ void declare_without_effect(config::OptionTable& table) {
 
 void declare(config::OptionTable& table) {
   train::OptionGroup input(table, train::option_group::kTask);
-  input.text("data", "", "folder made by qn preprocess or fairseq-preprocess (positional)");
+  input.text(
+      "data", "",
+      "folder made by qn preprocess or fairseq-preprocess (positional); of several, separated by colons, the "
+      "first");
   input.text("path", "", "model file or checkpoint").alias("model");
   declare_windows(table, train::option_group::kTask);
   input
@@ -126,9 +129,11 @@ int run(const Invocation& invocation) {
   if (!ignored.empty()) print_message(str_cat("options without effect here: --", join(ignored, ", --")));
   apply_threads(values);
   const train::LoadedModel loaded = train::load_model(values.get_string("path"));
-  const auto data = data::LanguageModelData::open(values.get_string("data"));
-  train::require_same_dictionary(loaded.dictionary, *data.dictionary(), values.get_string("data"));
-  train::warn_of_other_tokenizer(loaded.tokenizer, data.tokenizer_name(), values.get_string("data"));
+  // Of several folders, as `qn train` takes them, the splits to evaluate are the first one's.
+  const std::string folder = values.get_string("data").substr(0, values.get_string("data").find(':'));
+  const auto data = data::LanguageModelData::open(folder);
+  train::require_same_dictionary(loaded.dictionary, *data.dictionary(), folder);
+  train::warn_of_other_tokenizer(loaded.tokenizer, data.tokenizer_name(), folder);
   const train::LmEvaluationOptions options = options_from(values, loaded);
 
   const auto begin = std::chrono::steady_clock::now();

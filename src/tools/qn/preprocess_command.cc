@@ -21,15 +21,16 @@ void declare(config::OptionTable& table) {
       .alias("train");
   input.text("validpref", "", "text files of validation splits, separated by commas").alias("valid");
   input.text("testpref", "", "text files of test splits, separated by commas").alias("test");
-  input.flag("only-source", "one language; always so here");
+  input.flag("only-source", "one language: always so here, false is refused");
   input.choice("tokenizer", "space", text::tokenizer_names(),
                "space: the text is tokenized already, words stand between blanks; words: plain text. With "
                "--srcdict the default is that of its folder");
   train::OptionGroup dictionary(table, "dictionary");
   dictionary.text("srcdict", "", "uses this dict.txt instead of building a dictionary").alias("dict");
   dictionary.integer("thresholdsrc", "0", "words seen less often become <unk>").min(0).unit("occurrences");
-  dictionary.integer("nwordssrc", "-1",
-                     "most words in the dictionary, special symbols included; -1: no limit");
+  dictionary.integer(
+      "nwordssrc", "-1",
+      "most words in the dictionary, special symbols included, fillers of padding-factor not; -1: no limit");
   dictionary.integer("padding-factor", "8", "filler words make the number of words a multiple of this")
       .min(1);
   train::OptionGroup output(table, "output");
@@ -46,6 +47,7 @@ text::PreprocessOptions options_from(const config::OptionValues& values) {
   options.thresholdsrc = values.get_int("thresholdsrc");
   options.nwordssrc = values.get_int("nwordssrc");
   options.srcdict = values.get_string("srcdict");
+  options.only_source = !values.is_explicit("only-source") || values.get_bool("only-source");
   options.workers = static_cast<int>(values.get_int("workers"));
   options.tokenizer = values.get_string("tokenizer");
   options.padding_factor = values.get_int("padding-factor");
