@@ -113,7 +113,7 @@ CommandCases exporting() {
           {"@model/model.qn", "--output", "@out/model.qn"},
           Cases{
               {"output", {}, {"@out/another.qn"}},
-              {"decoder-layers-to-keep", {}, {"0", "1", "1,0"}},
+              {"decoder-layers-to-keep", {}, {"0", "1"}},
               {"dequantize", {}, {""}},
           }};
 }

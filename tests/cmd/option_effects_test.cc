@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cstring>
 #include <filesystem>
 #include <iomanip>
 #include <set>
@@ -32,8 +33,9 @@ struct Observation {
 std::string without_repeated(const std::string& line) {
   json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return line;
-  for (const char* key : {"seconds", "path", "split", "tokens_per_sample", "sample_break_mode",
-                          "context_window", "precision", "method", "scheme", "prompt"}) {
+  for (const char* key :
+       {"seconds", "path", "split", "tokens_per_sample", "sample_break_mode", "context_window", "precision",
+        "method", "scheme", "prompt", "bytes", "mode", "bits"}) {
     object.erase(key);
   }
   for (json& value : object) {
@@ -43,6 +45,20 @@ std::string without_repeated(const std::string& line) {
     value = rounded.str();
   }
   return object.dump();
+}
+
+/// A model file without its history, which repeats options. A file of another kind: as it is.
+std::string without_history(const std::string& content) {
+  constexpr size_t kLengthBytes = 8;  // of the header of a safetensors file, which is JSON
+  if (content.size() < kLengthBytes) return content;
+  uint64_t length = 0;
+  std::memcpy(&length, content.data(), kLengthBytes);
+  json header = json::parse(content.substr(kLengthBytes, length), nullptr, /*allow_exceptions=*/false);
+  if (!header.is_object() || !header["__metadata__"].contains("quantnoise")) return content;
+  json manifest = json::parse(header["__metadata__"]["quantnoise"].get<std::string>());
+  manifest.erase("history");
+  header["__metadata__"] = manifest;
+  return header.dump() + content.substr(kLengthBytes + length);
 }
 
 /// An option as --help lists it.
@@ -110,6 +126,7 @@ class OptionTest : public CommandTest {
       if (!entry.is_regular_file()) continue;
       std::string content = read_file(entry.path());
       if (entry.path().extension() == ".json") content = without_repeated(content);
+      if (entry.path().extension() == ".qn") content = without_history(content);
       seen.files[std::filesystem::relative(entry.path(), path("out"))] = content;
     }
     std::filesystem::remove_all(path("out"));

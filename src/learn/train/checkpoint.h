@@ -42,7 +42,7 @@ struct Retention {
 };
 Retention retention_options(const config::OptionValues& values);
 
-/// Names such as checkpoint3.qn, checkpoint_3_200.qn, checkpoint.best_loss_4.56.qn.
+/// Names such as checkpoint3.qn, checkpoint_3_200.qn, checkpoint.best_loss_4.561_200.qn (of update 200).
 std::string epoch_checkpoint(int64_t epoch);
 std::string update_checkpoint(int64_t epoch, int64_t num_updates);
 std::string ranked_checkpoint(const std::string& metric, double value, int64_t num_updates);

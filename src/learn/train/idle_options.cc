@@ -42,7 +42,8 @@ Rules validation_rules(const config::OptionValues& values) {
   return {{!values.get_bool("disable-validation"),
            {"valid-subset", "validate-interval", "validate-interval-updates", "validate-after-updates",
             "max-tokens-valid", "batch-size-valid", "valid-precision", "skip-invalid-size-inputs-valid-test",
-            "combine-val", "patience"}}};
+            "combine-val", "max-valid-steps", "best-checkpoint-metric", "maximize-best-checkpoint-metric",
+            "keep-best-checkpoints", "patience"}}};
 }
 
 Rules quantization_rules(const config::OptionValues& values) {

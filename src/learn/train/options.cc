@@ -148,8 +148,7 @@ void declare_schedule(config::OptionTable& table) {
   group
       .real("lr-period-updates", "",
             "cosine, triangular: updates of the first period; default: max-update less the warm-up for "
-            "cosine, else "
-            "5000")
+            "cosine, else 5000")
       .unit("updates");
   group.real("t-mult", "1", "cosine: every period is this many times as long as the one before").min(0);
   group.real("lr-shrink", "0.1", "factor of the learning rate from period to period, or at each annealing")
