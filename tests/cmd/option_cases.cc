@@ -147,7 +147,9 @@ CommandCases generation() {
 
 CommandCases inspection() { return {"inspect", {"@model/model.qn"}, Cases{{"json", {}, {""}}}}; }
 
-CommandCases information() { return {"info", {}, Cases{{"json", {}, {""}}, {"threads", {}, {"1", "5"}}}}; }
+CommandCases information() {
+  return {"info", {}, Cases{{"json", {}, {""}}, {"threads", {"--threads", "2"}, {"1", "3"}}}};
+}
 
 CommandCases with(CommandCases command, const std::vector<Cases>& more) {
   for (const Cases& cases : more) command.cases.insert(command.cases.end(), cases.begin(), cases.end());

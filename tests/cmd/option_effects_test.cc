@@ -1,5 +1,5 @@
-// Every option of the commands beside `qn train` changes what they print or write; tests/train has those of
-// `qn train`.
+// Every option of the commands for data, evaluation, quantization and generation changes what they print or
+// write; tests/train has those of `qn train`, tests/run those of `bench`.
 
 #include <gmock/gmock.h>
 
@@ -11,6 +11,7 @@
 
 #include "fixture.h"
 #include "option_cases.h"
+#include "quantnoise/kernels/instruction_set.h"
 
 namespace quantnoise::cmd_test {
 namespace {
@@ -300,7 +301,7 @@ TEST_F(PrecisionOptions, AreThoseOfTheProduct) {
     const Observation amp = observe(command, joined(usual, {"--amp"}));
     EXPECT_FALSE(fp32 == bf16);
     EXPECT_TRUE(observe(command, joined(usual, {"--fp16"})) == bf16);
-    EXPECT_TRUE(amp == bf16 || amp == fp32);
+    EXPECT_TRUE(amp == (kernels::has_bf16_products() ? bf16 : fp32));
     EXPECT_FALSE(fp32.failed || bf16.failed || amp.failed);
   }
 }
@@ -319,6 +320,23 @@ TEST_F(StoredOptions, AreTakenWhereNoneIsGiven) {
         std::pair("--output-dictionary-size", "-1")}) {
     EXPECT_FALSE(observe("eval-lm", joined(usual, {option, fallback})) == stored) << option;
   }
+}
+
+TEST_F(StoredOptions, OfSeveralFoldersTheFirstIsEvaluated) {
+  make_world();
+  const Words usual = {"--path", "@model/model.qn", "--gen-subset", "valid", "--log-format", "json"};
+  const Observation one = observe("eval-lm", joined(usual, {"@data-bin"}));
+  EXPECT_TRUE(observe("eval-lm", joined(usual, {"@data-bin:@nowhere"})) == one);
+  std::filesystem::copy(path("data-bin"), path("a:b"));
+  EXPECT_TRUE(observe("eval-lm", joined(usual, {"@a:b"})) == one);
+}
+
+// An option that takes one word or none does not blame another one for a wrong word.
+TEST_F(PostProcessOption, NamesWhatItExpects) {
+  const Result result = qn({"eval-lm", "--path", "m.qn", "--remove-bpe", "sentencepiece", "data-bin"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.err,
+            "error: option --remove-bpe: found 'sentencepiece', expected subword_nmt, @@  or nothing\n");
 }
 
 }  // namespace

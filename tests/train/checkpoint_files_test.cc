@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -97,6 +98,14 @@ TEST(PruneCheckpoints, TellsCloseValuesApart) {
   EXPECT_EQ(files_of(folder),
             (std::set<std::string>{"checkpoint.best_loss_6.476_40.qn", "checkpoint.best_loss_6.476_60.qn",
                                    "checkpoint.best_loss_6.483_30.qn"}));
+  // Of equal ones the latest, by number; files of earlier versions count.
+  touch(folder, {"checkpoint.best_loss_6.476_100.qn", "checkpoint.best_loss_6.47.qn"});
+  retention.best = 2;
+  prune_checkpoints(folder.path(), retention);
+  EXPECT_EQ(files_of(folder),
+            (std::set<std::string>{"checkpoint.best_loss_6.47.qn", "checkpoint.best_loss_6.476_100.qn"}));
+  for (const double diverged : {double{INFINITY}, 1e200})
+    EXPECT_FALSE(is_among_best(folder.path(), retention, diverged));
 }
 
 TEST(TrainingState, SurvivesTheWayThroughJson) {

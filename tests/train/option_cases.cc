@@ -298,9 +298,9 @@ Cases validation_cases() {
 Cases progress_cases() {
   return {
       {"log-interval", {}, {"2"}},
-      {"log-format", {}, {}, Effect::kOwnTest, "OptionEffects.LogFormats"},
-      {"no-progress-bar", {}, {}, Effect::kOwnTest, "OptionEffects.LogFormats"},
-      {"log-file", {}, {}, Effect::kOwnTest, "OptionEffects.LogFileHoldsEverything"},
+      {"log-format", {}, {}, Effect::kOwnTest, "OptionDetails.LogFormats"},
+      {"no-progress-bar", {}, {}, Effect::kOwnTest, "OptionDetails.LogFormats"},
+      {"log-file", {}, {}, Effect::kOwnTest, "OptionDetails.LogFileHoldsEverything"},
   };
 }
 

@@ -9,14 +9,19 @@
 #include <iomanip>
 #include <sstream>
 
+#include "quantnoise/base/file.h"
 #include "quantnoise/kernels/instruction_set.h"
+#include "quantnoise/pack/model_file.h"
 #include "quantnoise/train/options.h"
 #include "run_fixture.h"
 
 namespace quantnoise::test {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 
 class OptionDetails : public RunFixture {
@@ -138,6 +143,11 @@ TEST_F(OptionDetails, IdleOptionsAreNamedAndChangeNothing) {
        {"scalar-act-method"}},
       {{{"disable-validation", "true"}, {"valid-precision", "bf16"}, {"patience", "1"}},
        {"valid-precision", "patience"}},
+      {{{"disable-validation", "true"}, {"lr-scheduler", "reduce_lr_on_plateau"}, {"lr-shrink", "0.5"}},
+       {"lr-shrink"}},
+      {{{"lr-scheduler", "inverse_sqrt"}, {"force-anneal", "1"}, {"lr-shrink", "0.5"}},
+       {"lr-shrink", "force-anneal"}},
+      {{{"keep-interval-updates-pattern", "2"}}, {"keep-interval-updates-pattern"}},
       {{{"num-workers", "0"}, {"data-buffer-size", "3"}}, {"data-buffer-size"}},
   };
   for (const IdleCase& item : cases) {
@@ -167,11 +177,123 @@ TEST_F(OptionDetails, StartingAfreshIsNotAskedForTwice) {
               HasSubstr("--reset-optimizer and --finetune-from-model"));
 }
 
-// Time passes in validation, too.
-TEST_F(OptionDetails, TimeLimitIsSaidAndCountsAllTime) {
-  const RunResult run = train("run", {{"stop-time-hours", "1e-9"}});
-  EXPECT_THAT(run.text(), HasSubstr("stopping: the time of --stop-time-hours is over"));
-  EXPECT_EQ(run.events("done").at(0).at("updates"), 1);
+class TimeLimit : public OptionDetails {
+ protected:
+  double stored_seconds(const std::string& key) const {
+    return nlohmann::json::parse(pack::read_model_file(last()).training_json).at(key);
+  }
+  void store_seconds(double seconds) const {
+    pack::ModelFile file = pack::read_model_file(last());
+    auto state = nlohmann::json::parse(file.training_json);
+    state["wall_seconds"] = seconds;
+    file.training_json = state.dump();
+    pack::write_model_file(last(), file);
+  }
+  std::string last() const { return path("run/checkpoint_last.qn"); }
+};
+
+TEST_F(TimeLimit, CountsAllTimeOfTheRunsItGoesOnWith) {
+  train("run", {{"max-update", "2"}, {"validate-interval-updates", "1"}});
+  EXPECT_GT(stored_seconds("wall_seconds"), stored_seconds("train_seconds"));
+  store_seconds(5 * 3600);
+  const Options limit = {{"max-update", "9"}, {"stop-time-hours", "4"}};
+  const RunResult on = train("run", limit);
+  EXPECT_EQ(on.events("done").at(0).at("updates"), 3);
+  EXPECT_THAT(on.text(), HasSubstr("stopping: the time of --stop-time-hours is over"));
+  EXPECT_GT(stored_seconds("wall_seconds"), 5 * 3600);
+  // A new run from these weights has its own time.
+  const RunResult anew =
+      train("run", with(limit, {{"reset-optimizer", "true"}, {"reset-dataloader", "true"}}));
+  EXPECT_EQ(anew.events("done").at(0).at("updates"), 9);
+}
+
+TEST_F(OptionDetails, OfEqualValuesTheLatestIsKept) {
+  for (const char* maximize : {"false", "true"}) {
+    SCOPED_TRACE(maximize);
+    train("run", epochs({{"lr", "0"}, {"max-tokens", "512"}, {"maximize-best-checkpoint-metric", maximize}}));
+    const std::vector<std::string> files = ranked_files("run");
+    ASSERT_EQ(files.size(), 1U);
+    const auto state = nlohmann::json::parse(pack::read_model_file(path("run/" + files[0])).training_json);
+    EXPECT_EQ(state.at("iterator").at("epoch"), 4);
+    std::filesystem::remove_all(path("run"));
+  }
+}
+
+TEST_F(OptionDetails, DivergedValuesAreNotRanked) {
+  train("run", epochs({{"lr", "7"}, {"clip-norm", "0"}, {"best-checkpoint-metric", "ppl"}}));
+  for (const std::string& name : ranked_files("run")) EXPECT_LT(name.size(), 60U) << name;
+}
+
+// What an earlier run kept is not this run's to judge.
+TEST_F(OptionDetails, WithoutValidationTheBestStay) {
+  train("run", epochs({{"keep-best-checkpoints", "2"}}));
+  ASSERT_EQ(ranked_files("run").size(), 2U);
+  train("run", epochs({{"max-epoch", "4"}, {"disable-validation", "true"}, {"keep-best-checkpoints", "1"}}));
+  EXPECT_EQ(ranked_files("run").size(), 2U);
+}
+
+TEST_F(OptionDetails, NothingIsSavedByUpdatesBeforeTheFirstValidation) {
+  train("run", {{"max-update", "6"}, {"save-interval-updates", "2"}, {"validate-after-updates", "4"}});
+  EXPECT_FALSE(std::filesystem::exists(path("run/checkpoint_1_2.qn")));
+  EXPECT_TRUE(std::filesystem::exists(path("run/checkpoint_1_4.qn")));
+}
+
+TEST_F(OptionDetails, LogFormats) {
+  const auto run = [&](const char* format, bool no_bar = false) {
+    return train_on_terminal("run", {{"log-format", format},
+                                     {"no-progress-bar", no_bar ? "true" : "false"},
+                                     {"max-update", "2"},
+                                     {"log-interval", "1"},
+                                     {"no-save", "true"}});
+  };
+  const auto lines = [](const RunResult& result) {
+    std::string text;
+    for (const nlohmann::json& line : result.events("line"))
+      text += line.at("text").get<std::string>() + "\n";
+    return text;
+  };
+  const RunResult json = run("json");
+  EXPECT_EQ(json.events("train_inner").size(), 2U);
+  EXPECT_THAT(json.events("line"), IsEmpty());
+  EXPECT_THAT(json.status, IsEmpty());
+
+  const RunResult simple = run("simple");
+  EXPECT_THAT(lines(simple),
+              AllOf(HasSubstr("train_inner | epoch 1 | update 2"), HasSubstr("done | updates 2")));
+  EXPECT_THAT(simple.status, IsEmpty());
+
+  const RunResult none = run("none");
+  EXPECT_THAT(lines(none), AllOf(Not(HasSubstr("train_inner")), HasSubstr("done | updates 2")));
+
+  for (const char* format : {"tqdm", "progress", "(unset)"}) {
+    SCOPED_TRACE(format);
+    const RunResult bar = run(format);
+    EXPECT_THAT(bar.status, Contains(HasSubstr("train_inner | epoch 1 | update 2")));
+    EXPECT_THAT(lines(bar), AllOf(Not(HasSubstr("train_inner")), HasSubstr("done | updates 2")));
+    const RunResult no_bar = run(format, true);
+    EXPECT_THAT(no_bar.status, IsEmpty());
+    EXPECT_THAT(lines(no_bar), HasSubstr("train_inner | epoch 1 | update 2"));
+  }
+}
+
+TEST_F(OptionDetails, LogFileHoldsEverything) {
+  const Options options = {{"log-file", path("log.jsonl")},
+                           {"log-format", "none"},
+                           {"max-update", "2"},
+                           {"log-interval", "1"},
+                           {"no-save", "true"}};
+  train("run", options);
+  std::istringstream log(base::read_text_file(path("log.jsonl")));
+  std::vector<std::string> events;
+  for (std::string line; std::getline(log, line);) events.push_back(nlohmann::json::parse(line).at("event"));
+  EXPECT_EQ(std::count(events.begin(), events.end(), "train_inner"), 2);
+  EXPECT_THAT(events, AllOf(Contains("message"), Contains("valid"), Contains("done")));
+  // Another run is added.
+  train("run", options);
+  std::istringstream both(base::read_text_file(path("log.jsonl")));
+  size_t num_lines = 0;
+  for (std::string line; std::getline(both, line);) ++num_lines;
+  EXPECT_EQ(num_lines, 2 * events.size());
 }
 
 }  // namespace

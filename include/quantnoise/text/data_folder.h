@@ -36,4 +36,7 @@ class DataFolder {
   std::shared_ptr<const Dictionary> dictionary_;
 };
 
+/// The parts of "FOLDER:FOLDER:…", without empty ones; what is a folder as it stands is one part.
+std::vector<std::string> split_folders(const std::string& list);
+
 }  // namespace quantnoise::text

@@ -52,7 +52,8 @@ PreprocessReport preprocess(const PreprocessOptions& options);
 /// Words of a text file and how often they occur; </s> once a line. Same result for any number of workers.
 WordCounts count_words(const std::string& path, const Tokenizer& tokenizer, int workers = 1);
 
-/// The tokenizer's name stored in a data folder; "space" where nothing is stored (folders made by fairseq).
-std::string stored_tokenizer_name(const std::string& folder);
+/// The tokenizer's name stored in a data folder; `fallback` where nothing is stored (folders made by
+/// fairseq).
+std::string stored_tokenizer_name(const std::string& folder, const std::string& fallback = "space");
 
 }  // namespace quantnoise::text

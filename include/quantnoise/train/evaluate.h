@@ -55,12 +55,12 @@ struct LmEvaluationOptions {
   int64_t batch_size = 0;
   int64_t softmax_batch = 0;
   at::ScalarType compute_type = at::kFloat;
-  std::string continuation_marker;  ///< see WordScores
+  std::string continuation_marker = {};  ///< see WordScores
   bool word_stats = false;
   /// The words of one sample, in the order of scoring; empty: not asked for.
-  std::function<void(int64_t sample, const std::vector<WordScores::Word>& words)> on_words;
+  std::function<void(int64_t sample, const std::vector<WordScores::Word>& words)> on_words = {};
   /// Batches done and in all.
-  std::function<void(int64_t done, int64_t total)> on_progress;
+  std::function<void(int64_t done, int64_t total)> on_progress = {};
 };
 
 struct LmEvaluation {

@@ -1,6 +1,7 @@
 #pragma once
 // The factor of a loss whose gradients would leave the range of fp16: fairseq's DynamicLossScaler.
 
+#include <algorithm>
 #include <cstdint>
 
 namespace quantnoise::train {
@@ -13,7 +14,9 @@ struct LossScaleOptions {
 };
 
 /// fairseq's window for one process: 2^14 batches.
-constexpr int64_t loss_scale_window(int64_t update_freq) { return (int64_t{1} << 14) / update_freq; }
+constexpr int64_t loss_scale_window(int64_t update_freq) {
+  return std::max<int64_t>((int64_t{1} << 14) / update_freq, 1);
+}
 
 class LossScale {
  public:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <utility>
 
 #include "quantnoise/base/error.h"
@@ -37,7 +38,7 @@ DataFolder DataFolder::open(const std::string& folder, const DataFolder* first) 
   data.folder_ = folder;
   const bool has_dictionary = base::file_exists(dictionary_path);
   if (!has_dictionary && first != nullptr) {
-    data.tokenizer_name_ = first->tokenizer_name_;
+    data.tokenizer_name_ = stored_tokenizer_name(folder, first->tokenizer_name_);
     data.dictionary_ = first->dictionary_;
     return data;
   }
@@ -49,6 +50,16 @@ DataFolder DataFolder::open(const std::string& folder, const DataFolder* first) 
   data.tokenizer_name_ = stored_tokenizer_name(folder);
   data.dictionary_ = std::make_shared<const Dictionary>(Dictionary::load(dictionary_path));
   return data;
+}
+
+std::vector<std::string> split_folders(const std::string& list) {
+  if (std::filesystem::is_directory(list)) return {list};
+  std::vector<std::string> folders;
+  std::istringstream stream(list);
+  for (std::string folder; std::getline(stream, folder, ':');) {
+    if (!folder.empty()) folders.push_back(folder);
+  }
+  return folders;
 }
 
 std::vector<std::string> DataFolder::splits() const {

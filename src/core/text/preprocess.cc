@@ -230,9 +230,9 @@ PreprocessReport preprocess(const PreprocessOptions& options) {
   return report;
 }
 
-std::string stored_tokenizer_name(const std::string& folder) {
+std::string stored_tokenizer_name(const std::string& folder, const std::string& fallback) {
   const std::string path = folder + kTokenizerFile;
-  if (!base::file_exists(path)) return "space";
+  if (!base::file_exists(path)) return fallback;
   std::string name = base::read_text_file(path);
   name.erase(std::find(name.begin(), name.end(), '\n'), name.end());
   try {

@@ -14,19 +14,25 @@
 namespace quantnoise::train {
 namespace {
 
+constexpr double kMostRanked = 1e15;
+
 struct NumberedFile {
   double number = 0;
+  int64_t num_updates = 0;  ///< where the name tells
   std::filesystem::path path;
 };
 
-/// Files of the folder whose names match in full, by the number in the first group, greatest first.
+/// Files of the folder whose names match in full, by the number in the first group, greatest first. A second
+/// group is the number of updates.
 std::vector<NumberedFile> find_files(const std::string& folder, const std::string& pattern) {
   const std::regex expression(pattern);
   std::vector<NumberedFile> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     std::smatch match;
     const std::string name = entry.path().filename().string();
-    if (std::regex_match(name, match, expression)) files.push_back({std::stod(match[1].str()), entry.path()});
+    if (!std::regex_match(name, match, expression)) continue;
+    const bool has_updates = match.size() > 2 && match[2].matched;
+    files.push_back({std::stod(match[1].str()), has_updates ? std::stoll(match[2].str()) : 0, entry.path()});
   }
   std::sort(files.begin(), files.end(), [](const NumberedFile& a, const NumberedFile& b) {
     return a.number != b.number ? a.number > b.number : a.path > b.path;
@@ -45,11 +51,14 @@ void remove_after(const std::vector<NumberedFile>& files, int64_t kept) {
   for (size_t i = static_cast<size_t>(kept); i < files.size(); ++i) remove_file(files[i].path);
 }
 
-/// The best first.
+/// The best first; of equal ones the latest. Files of earlier versions have no number of updates.
 std::vector<NumberedFile> find_ranked(const std::string& folder, const Retention& retention) {
   std::vector<NumberedFile> files =
-      find_files(folder, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d+)_\d+\.qn)"));
-  if (!retention.maximize) std::reverse(files.begin(), files.end());
+      find_files(folder, str_cat(R"(checkpoint\.best_)", retention.metric, R"(_(\d+\.\d+)(?:_(\d+))?\.qn)"));
+  std::sort(files.begin(), files.end(), [&](const NumberedFile& a, const NumberedFile& b) {
+    if (a.number == b.number) return a.num_updates > b.num_updates;
+    return retention.maximize ? a.number > b.number : a.number < b.number;
+  });
   return files;
 }
 
@@ -80,7 +89,8 @@ std::string ranked_checkpoint(const std::string& metric, double value, int64_t n
 }
 
 bool is_among_best(const std::string& save_dir, const Retention& retention, double metric) {
-  if (retention.best <= 0) return false;
+  // A diverged value fits no file name.
+  if (retention.best <= 0 || !(metric < kMostRanked)) return false;
   const std::vector<NumberedFile> files = find_ranked(save_dir, retention);
   if (static_cast<int64_t>(files.size()) < retention.best) return true;
   const double last = files[static_cast<size_t>(retention.best) - 1].number;

@@ -26,23 +26,27 @@ Rules optimization_rules(const config::OptionValues& values) {
 Rules schedule_rules(const config::OptionValues& values) {
   const std::string& schedule = values.get_string("lr-scheduler");
   const auto is = [&](const std::set<std::string>& names) { return names.contains(schedule); };
-  const bool anneals = values.has_value("force-anneal");
+  const bool anneals = schedule == "fixed" && values.has_value("force-anneal");
+  const bool sees_metric = schedule == "reduce_lr_on_plateau" && !values.get_bool("disable-validation");
   return {{!is({"triangular"}), {"warmup-updates"}},
           {is({"cosine", "inverse_sqrt", "reduce_lr_on_plateau"}), {"warmup-init-lr"}},
           {is({"cosine"}), {"min-lr", "t-mult"}},
           {is({"cosine", "triangular"}), {"lr-period-updates"}},
-          {is({"cosine", "triangular", "reduce_lr_on_plateau"}) || anneals, {"lr-shrink"}},
+          {is({"cosine", "triangular"}) || anneals || sees_metric, {"lr-shrink"}},
           {is({"fixed"}), {"force-anneal"}},
           {is({"polynomial_decay"}), {"end-learning-rate", "power", "total-num-update"}},
           {is({"triangular"}), {"max-lr", "shrink-min"}},
-          {is({"reduce_lr_on_plateau"}), {"lr-threshold", "lr-patience"}}};
+          {sees_metric, {"lr-threshold", "lr-patience"}}};
 }
 
-Rules validation_rules(const config::OptionValues& values) {
-  return {{!values.get_bool("disable-validation"),
-           {"valid-subset", "validate-interval", "validate-interval-updates", "validate-after-updates",
-            "max-tokens-valid", "batch-size-valid", "valid-precision", "skip-invalid-size-inputs-valid-test",
-            "combine-val", "max-valid-steps", "best-checkpoint-metric", "maximize-best-checkpoint-metric",
+Rules checkpoint_rules(const config::OptionValues& values) {
+  const bool validates = !values.get_bool("disable-validation");
+  return {{validates || values.get_int("save-interval-updates") > 0, {"validate-after-updates"}},
+          {values.get_int("keep-interval-updates") > 0, {"keep-interval-updates-pattern"}},
+          {validates,
+           {"valid-subset", "validate-interval", "validate-interval-updates", "max-tokens-valid",
+            "batch-size-valid", "valid-precision", "skip-invalid-size-inputs-valid-test", "combine-val",
+            "max-valid-steps", "best-checkpoint-metric", "maximize-best-checkpoint-metric",
             "keep-best-checkpoints", "patience"}}};
 }
 
@@ -76,7 +80,7 @@ Rules quantization_rules(const config::OptionValues& values) {
 
 std::vector<std::string> idle_options(const config::OptionValues& values) {
   std::vector<std::string> idle;
-  for (const Rules& rules : {optimization_rules(values), schedule_rules(values), validation_rules(values),
+  for (const Rules& rules : {optimization_rules(values), schedule_rules(values), checkpoint_rules(values),
                              quantization_rules(values)}) {
     for (const Rule& rule : rules) {
       for (const char* option : rule.options) {

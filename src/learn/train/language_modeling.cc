@@ -1,5 +1,4 @@
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "learn/train/model_options.h"
 #include "learn/train/tasks.h"
@@ -21,10 +20,7 @@ text::Dictionary dictionary_of(const pack::ModelFile& file, const std::string& n
 /// Errors: those of LanguageModelData; kData for a folder without the split to train on.
 std::vector<data::LanguageModelData> open_folders(const std::string& list, const std::string& train_split) {
   std::vector<data::LanguageModelData> folders;
-  std::istringstream stream(list);
-  std::string folder;
-  while (std::getline(stream, folder, ':')) {
-    if (folder.empty()) continue;
+  for (const std::string& folder : text::split_folders(list)) {
     folders.push_back(data::LanguageModelData::open(folder, folders.empty() ? nullptr : &folders.front()));
     folders.back().require_split(train_split);
     require_same_dictionary(*folders.front().dictionary(), *folders.back().dictionary(), folder);

@@ -202,7 +202,11 @@ void declare_validation(config::OptionTable& table) {
   group.integer("validate-interval-updates", "0", "updates between two validations; 0: at epochs only")
       .unit("updates")
       .min(0);
-  group.integer("validate-after-updates", "0", "no validation before this update").unit("updates").min(0);
+  group
+      .integer("validate-after-updates", "0",
+               "no validation, and no checkpoint of --save-interval-updates, before this update")
+      .unit("updates")
+      .min(0);
   group.flag("disable-validation", "no validation");
   group.integer("max-tokens-valid", "", "as max-tokens, for validation; default: max-tokens")
       .unit("tokens")

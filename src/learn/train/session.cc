@@ -88,6 +88,7 @@ void Session::train_update(int64_t max_batches) {
   const double seconds = seconds_since(begin);
   interval_meter_.add(stats, seconds);
   epoch_meter_.add(stats, seconds);
+  progress_state_.train_seconds += seconds;
   if (is_multiple(trainer_->num_updates(), values_.get_int("log-interval"))) log_interval();
 }
 
@@ -202,7 +203,7 @@ void Session::end_stage(const std::optional<Validation>& validation) {
 void Session::end_epoch(const std::optional<Validation>& validation) {
   Event event{"train", {{"epoch", iterator_->epoch()}, {"update", trainer_->num_updates()}}};
   epoch_meter_.describe(event);
-  event.add("lr", trainer_->optimizer().lr()).add("train_wall", seconds_in_all());
+  event.add("lr", trainer_->optimizer().lr()).add("train_wall", progress_state_.train_seconds);
   progress_.event(event);
   epoch_meter_.reset();
   trainer_->scheduler().end_epoch(iterator_->epoch(),

@@ -90,6 +90,8 @@ class Session {
   double validate_first();
   Validation validate();
   bool patience_is_over() const;
+  /// Without validation, nothing is the best: what earlier runs kept stays.
+  Retention retention() const;
   pack::ModelFile packed_model() const;
   std::string history_json() const;
   TrainingState state() const;
@@ -125,7 +127,7 @@ class Session {
   Meter interval_meter_;
   Meter epoch_meter_;
   std::chrono::steady_clock::time_point started_;
-  double earlier_seconds_ = 0;  ///< of the runs this one goes on with
+  double earlier_seconds_ = 0;  ///< wall time of the runs this one goes on with
   int64_t first_update_ = 0;
   bool stopped_ = false;
 };

@@ -67,7 +67,13 @@ Session::Validation Session::validate() {
 
 bool Session::patience_is_over() const {
   const int64_t patience = values_.get_int("patience");
-  return patience > 0 && progress_state_.validations_without_gain >= patience;
+  return patience > 0 && !valid_sets_.empty() && progress_state_.validations_without_gain >= patience;
+}
+
+Retention Session::retention() const {
+  Retention retention = retention_options(values_);
+  if (valid_sets_.empty()) retention.best = 0;
+  return retention;
 }
 
 std::string Session::in_save_dir(const std::string& name) const { return save_dir_ + "/" + name; }
@@ -112,7 +118,7 @@ std::string Session::history_json() const {
 
 TrainingState Session::state() const {
   TrainingState state = progress_state_;
-  state.train_seconds = seconds_in_all();
+  state.wall_seconds = seconds_in_all();
   state.num_updates = trainer_->num_updates();
   state.iterator = iterator_->state();
   state.optimizer = values_.get_string("optimizer");
@@ -136,9 +142,9 @@ std::vector<std::string> Session::checkpoint_names(const Due& due, int64_t epoch
     names.push_back(update_checkpoint(epoch, trainer_->num_updates()));
   }
   if (validation && validation->is_best) names.emplace_back(kBestCheckpoint);
-  const Retention retention = retention_options(values_);
-  if (validation && is_among_best(save_dir_, retention, validation->metric))
-    names.push_back(ranked_checkpoint(retention.metric, validation->metric, trainer_->num_updates()));
+  const Retention kept = retention();
+  if (validation && is_among_best(save_dir_, kept, validation->metric))
+    names.push_back(ranked_checkpoint(kept.metric, validation->metric, trainer_->num_updates()));
   // A stop request leaves a checkpoint in any case: nobody wants the work to be lost.
   if ((due.save && !values_.get_bool("no-last-checkpoints")) || stopped_) names.emplace_back(kLastCheckpoint);
   return names;
@@ -153,7 +159,7 @@ void Session::save(const Due& due, int64_t epoch, const std::optional<Validation
                      values_.get_bool("no-save-optimizer-state") ? nullptr : &trainer_->optimizer(), state());
   uint64_t bytes = 0;
   for (const std::string& name : names) bytes = pack::write_model_file(in_save_dir(name), file).file_bytes;
-  prune_checkpoints(save_dir_, retention_options(values_));
+  prune_checkpoints(save_dir_, retention());
   progress_.event(Event{"checkpoint",
                         {{"epoch", epoch},
                          {"update", trainer_->num_updates()},

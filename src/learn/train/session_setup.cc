@@ -228,6 +228,7 @@ void Session::resume(const RestoreSource& source) {
   const TrainingState& state = *source.state;
   if (source.take_progress) {
     trainer_->set_num_updates(state.num_updates);
+    earlier_seconds_ = state.wall_seconds;
     noise_.begin_update(state.num_updates);
     load_slot_state(*model_, source.file);
     if (activations_.trains()) load_activation_state(*model_, source.file);
@@ -240,7 +241,7 @@ void Session::resume(const RestoreSource& source) {
   }
   if (source.take_meters) {
     epoch_meter_.load_state(state.meter);
-    earlier_seconds_ = state.train_seconds;
+    progress_state_.train_seconds = state.train_seconds;
   }
   if (source.take_meters && source.take_progress) {
     progress_state_.best_metric = state.best_metric;

@@ -54,6 +54,7 @@ TrainingState read_state(const json& object) {
   object.at("scheduler_state").get_to(state.scheduler_state);
   object.at("meter").get_to(state.meter);
   object.at("train_seconds").get_to(state.train_seconds);
+  state.wall_seconds = object.value("wall_seconds", state.train_seconds);  // earlier versions have none
   state.best_metric = read_optional(object.at("best_metric"));
   state.best_loss = read_optional(object.at("best_loss"));
   state.patience_metric = read_optional(object.at("patience_metric"));
@@ -85,6 +86,7 @@ std::string to_json(const TrainingState& state) {
               {"scheduler_state", state.scheduler_state},
               {"meter", state.meter},
               {"train_seconds", state.train_seconds},
+              {"wall_seconds", state.wall_seconds},
               {"best_metric", optional_number(state.best_metric)},
               {"best_loss", optional_number(state.best_loss)},
               {"patience_metric", optional_number(state.patience_metric)},

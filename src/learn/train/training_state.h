@@ -35,7 +35,8 @@ struct TrainingState {
   std::string lr_scheduler;
   std::map<std::string, double> scheduler_state;
   std::map<std::string, double> meter;
-  double train_seconds = 0;
+  double train_seconds = 0;  ///< in updates
+  double wall_seconds = 0;   ///< from the start on, those of runs that were gone on with included
 
   std::optional<double> best_metric;      ///< rounded as the reference rounds it
   std::optional<double> best_loss;        ///< bits, of the best checkpoint

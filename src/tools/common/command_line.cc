@@ -42,6 +42,7 @@ std::vector<std::string> without_lost_blanks(const std::vector<std::string>& wor
 struct Words {
   std::map<std::string, std::vector<std::string>> texts;
   std::vector<std::string> extras;  ///< what nothing takes
+  std::string refused_choice;       ///< of a word behind an option that takes one or none: what was expected
   std::vector<std::string> recipes;
   bool help = false;
   bool dump_config = false;
@@ -106,13 +107,17 @@ class WordReader {
 
   std::string value_of(const OptionSpec& spec, const std::string& flag) {
     if (spec.type == OptionType::kBool) return truth_value();
-    return spec.bare_text.empty() ? following(flag) : chosen(spec);
+    return spec.bare_text.empty() ? following(flag) : chosen(spec, flag);
   }
   /// The next word if it is one of the choices.
-  std::string chosen(const OptionSpec& spec) {
-    const bool is_there = next_ < words_.size() && std::find(spec.choices.begin(), spec.choices.end(),
-                                                             words_[next_]) != spec.choices.end();
-    return is_there ? words_[next_++] : spec.bare_text;
+  std::string chosen(const OptionSpec& spec, const std::string& flag) {
+    if (next_ == words_.size() || is_option(words_[next_])) return spec.bare_text;
+    const std::string& word = words_[next_];
+    if (std::find(spec.choices.begin(), spec.choices.end(), word) != spec.choices.end())
+      return words_[next_++];
+    result_.refused_choice =
+        str_cat("option ", flag, ": found '", word, "', expected ", join(spec.choices, ", "), " or nothing");
+    return spec.bare_text;
   }
   /// The next word, whatever it looks like, unless it is an option itself.
   std::string following(const std::string& flag) {
@@ -135,12 +140,13 @@ class WordReader {
 /// extras: words that nothing takes. An unknown option is named first: its value may have been taken for an
 /// argument.
 [[noreturn]] void refuse_extras(const Program& program, const Command& command, const OptionTable& table,
-                                const std::vector<std::string>& extras) {
-  for (const std::string& word : extras) {
+                                const Words& words) {
+  for (const std::string& word : words.extras) {
     if (word.size() > 1 && word.front() == '-')
       table.find(word.substr(0, word.find('=')));  // throws, nearest names
   }
-  throw Error(ErrorKind::kUsage, str_cat("unexpected argument '", extras.front(), "'"),
+  if (!words.refused_choice.empty()) throw Error(ErrorKind::kUsage, words.refused_choice);
+  throw Error(ErrorKind::kUsage, str_cat("unexpected argument '", words.extras.front(), "'"),
               str_cat(program.name, " ", command.name, " --help lists what is expected"));
 }
 
@@ -201,7 +207,7 @@ Request parse_command(const Program& program, const Command& command, const std:
     request.kind = Request::Kind::kHelp;
     return request;
   }
-  if (!words.extras.empty()) refuse_extras(program, command, *table, words.extras);
+  if (!words.extras.empty()) refuse_extras(program, command, *table, words);
   request.invocation = collect(program, command, words, table);
   request.kind = words.dump_config ? Request::Kind::kDumpConfig : Request::Kind::kRun;
   if (!words.dump_config && command.requires_positional)

@@ -8,6 +8,7 @@
 #include "quantnoise/base/error.h"
 #include "quantnoise/base/file.h"
 #include "quantnoise/config/option_group.h"
+#include "quantnoise/text/data_folder.h"
 #include "tools/common/json_object.h"
 #include "tools/common/terminal.h"
 
@@ -53,6 +54,12 @@ void declare_evaluation_results(config::OptionTable& table) {
   results.text("results-json", "", "also writes the results to this file");
   results.choice("log-format", "simple", {"simple", "json", "none", "tqdm"},
                  "json: the results as one JSON object; the others are the same here: one line");
+}
+
+std::string first_folder(const std::string& list) {
+  const std::vector<std::string> folders = text::split_folders(list);
+  QN_REQUIRE(!folders.empty(), ErrorKind::kUsage, "no data folder given: found '", list, "'");
+  return folders.front();
 }
 
 std::string continuation_marker(const config::OptionValues& values) {

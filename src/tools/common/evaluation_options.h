@@ -16,6 +16,9 @@ void declare_windows(config::OptionTable& table, const char* group);
 /// What is printed.
 void declare_evaluation_results(config::OptionTable& table);
 
+/// Of several folders, separated by colons as `qn train` takes them, that with the splits to evaluate.
+/// Errors: kUsage for none.
+std::string first_folder(const std::string& list);
 /// The marker of pieces that are continued ("@@"), or nothing.
 std::string continuation_marker(const config::OptionValues& values);
 void print_words(int64_t sample, const std::vector<search::WordScores::Word>& words);

@@ -51,7 +51,7 @@ void require_same_dictionary(const runtime::LanguageModel& model, const text::Da
 std::shared_ptr<const text::TokenStream> read_input(const runtime::LanguageModel& model,
                                                     const config::OptionValues& values) {
   if (!values.is_explicit("text")) {
-    const text::DataFolder folder = text::DataFolder::open(values.get_string("data"));
+    const text::DataFolder folder = text::DataFolder::open(first_folder(values.get_string("data")));
     require_same_dictionary(model, folder);
     if (folder.tokenizer_name() != model.tokenizer().name()) {
       print_message(str_cat("warning: the text of ", folder.folder(),

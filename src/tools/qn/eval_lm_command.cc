@@ -93,8 +93,8 @@ class StoredOptions {
   }
 
  private:
-  std::string path_;
   std::map<std::string, std::string> options_;
+  std::string path_;
 };
 
 int64_t integer_or_zero(const config::OptionValues& values, const std::string& name) {
@@ -129,8 +129,7 @@ int run(const Invocation& invocation) {
   if (!ignored.empty()) print_message(str_cat("options without effect here: --", join(ignored, ", --")));
   apply_threads(values);
   const train::LoadedModel loaded = train::load_model(values.get_string("path"));
-  // Of several folders, as `qn train` takes them, the splits to evaluate are the first one's.
-  const std::string folder = values.get_string("data").substr(0, values.get_string("data").find(':'));
+  const std::string folder = first_folder(values.get_string("data"));
   const auto data = data::LanguageModelData::open(folder);
   train::require_same_dictionary(loaded.dictionary, *data.dictionary(), folder);
   train::warn_of_other_tokenizer(loaded.tokenizer, data.tokenizer_name(), folder);
