@@ -24,8 +24,16 @@ NOISE_RATES = ["0.05", "0.02", "0.1"]
 NEAR = 1.01
 # Of recipes/wiki2_train.yaml.
 TRAIN_UPDATES, WARMUP_UPDATES = 16000, 400
+
+
+def train_length(factor):
+    """Options that make the recipe's training `factor` times as long: the learning rate falls to the last update."""
+    updates = round(TRAIN_UPDATES * factor)
+    return ["--max-update", str(updates), "--lr-period-updates", str(updates - WARMUP_UPDATES)]
+
+
 # Runs that choose the learning rate: a quarter of the updates.
-SHORT_TRAIN = ["--max-update", "4000", "--lr-period-updates", "3600"]
+SHORT_TRAIN = train_length(1 / 4)
 SHORT_FINETUNE = ["--max-update", "1125", "--lr-period-updates", "375"]
 RECIPES = ("wiki2_train.yaml", "wiki2_ipq.yaml", "wiki2_finetune.yaml")
 STEPS = ("dense", "ipq_untuned", "ipq")
@@ -108,13 +116,6 @@ class Run:
         name = f"{row.name}_p{rate or 0}_lr{learning_rate}_seed{seed}" + (f"_{length}" if length != 1 else "")
         self.folder = os.path.join(out, name.replace(", ", "_").replace(" ", "_"))
 
-    def train_length(self):
-        """Options of the first training; the learning rate falls to the last update, whatever the length."""
-        if self.short:
-            return SHORT_TRAIN
-        updates = round(TRAIN_UPDATES * self.length)
-        return [] if self.length == 1 else ["--max-update", updates, "--lr-period-updates", updates - WARMUP_UPDATES]
-
     def result(self):
         """{"valid": perplexity of the finetuned model, "test": {step: {"bytes", "ppl"}}}; without "test" where short."""
         return lm.remembered(self.folder, "result", self.compute)
@@ -137,7 +138,7 @@ class Run:
         common = ["--seed", self.seed, "--threads", "1"]
         noise = self.row.noise(self.rate)
         lm.run(["train", self.data, "--config", recipe("wiki2_train.yaml"), "--lr", self.learning_rate, "--save-dir", dense_folder] +
-               common + self.row.model + self.row.train + noise + self.train_length(), log=log)
+               common + self.row.model + self.row.train + noise + (SHORT_TRAIN if self.short else train_length(self.length)), log=log)
         if self.row.keep:
             whole, files["dense"] = files["dense"], os.path.join(self.folder, "pruned.qn")
             lm.run(["export", whole, "--decoder-layers-to-keep", self.row.keep, "-o", files["dense"]], log=log)
